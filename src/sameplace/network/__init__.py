@@ -1,0 +1,1 @@
+"""How a place is described: backbones, NetVLAD, pooling, whitening (torch)."""

@@ -1,0 +1,91 @@
+"""PCA whitening as a linear layer: short descriptors whose numbers are uncorrelated and of equal weight (section 2 of paper.md)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sameplace.shapes import Float, Float64
+
+# Added to the eigenvalues, as the authors do.
+EPSILON = 1e-9
+COLUMNS = 4_096
+
+
+class PCAWhitening(nn.Module):
+    """y = diag(1 / sqrt(eigenvalue + 1e-9)) U' (x - mean), then unit length, as one linear layer of the model.
+
+    Source: Jegou and Chum, Negative evidences and co-occurences in image retrieval, ECCV 2012; Arandjelovic et al. 2016, 5.1.
+    """
+
+    def __init__(self, input_dim: int, output_dim: int) -> None:
+        super().__init__()
+        self.input_dim = input_dim
+        self.output_dim = output_dim
+        self.weight = nn.Parameter(torch.zeros(output_dim, input_dim))
+        self.bias = nn.Parameter(torch.zeros(output_dim))
+
+    @classmethod
+    @torch.no_grad()
+    def fit(cls, descriptors: Float[Tensor, "samples dim"], *, output_dim: int) -> "PCAWhitening":
+        """Learn the whitening from descriptors of training database images, several times more of them than dimensions.
+
+        Raises ValueError where there are no more samples than output dimensions: the last ones would be noise.
+        """
+        samples, dim = descriptors.shape
+        if output_dim > dim:
+            raise ValueError(f"A whitening to {output_dim} dimensions was wanted, but the descriptors have {dim}; ask for fewer.")
+        if samples <= output_dim:
+            raise ValueError(
+                f"A whitening to {output_dim} dimensions needs several times as many descriptors, got {samples}; "
+                f"use more images or fewer dimensions."
+            )
+        mean = descriptors.mean(dim=0, dtype=torch.float64)
+        eigenvalues, eigenvectors = principal_components(descriptors, mean, output_dim)
+        projection = (eigenvectors / (eigenvalues + EPSILON).sqrt()).T
+        layer = cls(dim, output_dim)
+        layer.weight.copy_(projection)
+        layer.bias.copy_(-(layer.weight.double() @ mean))
+        return layer
+
+    def cropped(self, output_dim: int) -> "PCAWhitening":
+        """The whitening to a shorter descriptor: the first dimensions, then unit length again."""
+        if not 0 < output_dim <= self.output_dim:
+            raise ValueError(f"Between 1 and {self.output_dim} dimensions can be kept, not {output_dim}.")
+        shorter = PCAWhitening(self.input_dim, output_dim)
+        shorter.load_state_dict({"weight": self.weight[:output_dim], "bias": self.bias[:output_dim]})
+        return shorter
+
+    def forward(self, descriptors: Float[Tensor, "batch input"]) -> Float[Tensor, "batch output"]:
+        """Whitened descriptors of unit length, computed in float32 at least."""
+        with torch.autocast(descriptors.device.type, enabled=False):
+            dtype = torch.promote_types(descriptors.dtype, torch.float32)
+            whitened = F.linear(descriptors.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
+            return F.normalize(whitened, dim=1)
+
+
+def principal_components(
+    descriptors: Float[Tensor, "samples dim"], mean: Float64[Tensor, " dim"], count: int
+) -> tuple[Float64[Tensor, " count"], Float64[Tensor, "dim count"]]:
+    """The largest eigenvalues of the covariance and their unit eigenvectors, in float64.
+
+    With fewer samples than dimensions the samples x samples Gram matrix is decomposed instead: it has the same eigenvalues.
+    """
+    samples, dim = descriptors.shape
+    if samples >= dim:
+        covariance = torch.zeros(dim, dim, dtype=torch.float64)
+        for rows in torch.split(descriptors, COLUMNS):
+            centred = rows.double() - mean
+            covariance.addmm_(centred.T, centred)
+        eigenvalues, eigenvectors = torch.linalg.eigh(covariance / (samples - 1))
+        return eigenvalues[-count:].flip(0).clamp_min(0), eigenvectors[:, -count:].flip(1)
+    gram = torch.zeros(samples, samples, dtype=torch.float64)
+    for start in range(0, dim, COLUMNS):
+        centred = descriptors[:, start : start + COLUMNS].double() - mean[start : start + COLUMNS]
+        gram.addmm_(centred, centred.T)
+    eigenvalues, eigenvectors = torch.linalg.eigh(gram / (samples - 1))
+    eigenvalues, dual = eigenvalues[-count:].flip(0).clamp_min(0), eigenvectors[:, -count:].flip(1)
+    parts = [
+        (descriptors[:, start : start + COLUMNS].double() - mean[start : start + COLUMNS]).T @ dual
+        for start in range(0, dim, COLUMNS)
+    ]
+    return eigenvalues, F.normalize(torch.cat(parts), dim=0)

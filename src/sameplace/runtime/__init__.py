@@ -1,0 +1,1 @@
+"""An exported model describes images without torch."""
