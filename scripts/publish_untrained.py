@@ -130,6 +130,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True, help="folder for the model file and its graph")
     parser.add_argument("--side", type=int, default=224, help="height and width in pixels")
     parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--night-every", type=int, default=1, help="one night crop of every n-th photo")
     arguments = parser.parse_args()
     size = (arguments.side, arguments.side)
     photos = training_photos(arguments.data)
@@ -138,7 +139,9 @@ def main() -> None:
     features = sampled_features(backbone, photos, size, rng)
     layer = NetVLAD(backbone.channels, 64)
     layer.initialise(Vocabulary.learn(features, clusters=64))
-    sights = [Sight(path=path) for path in photos] + [Sight(path=path, seed=seed) for seed, path in enumerate(photos)]
+    sights = [Sight(path=path) for path in photos] + [
+        Sight(path=path, seed=seed) for seed, path in enumerate(photos) if seed % arguments.night_every == 0
+    ]
     descriptors = described(Encoder(backbone, layer, size=size), sights, size)
     whitening = PCAWhitening.fit(descriptors, output_dim=arguments.dim)
     encoder = Encoder(backbone, layer, whitening, size=size, name=arguments.name).to(memory_format=torch.contiguous_format)
