@@ -28,13 +28,13 @@ class PublishedModel:
 PUBLISHED = (
     PublishedModel(
         name="efficientnet-lite0-vlad",
-        summary="small and quick: EfficientNet-Lite0, VLAD of 64 clusters, whitened; not trained for places yet",
+        summary="small and quick: EfficientNet-Lite0, VLAD, whitened; not trained for places yet",
         distribution="sameplace",
-        megabytes=8.8,
+        megabytes=8.9,
     ),
     PublishedModel(
         name="vgg16-vlad",
-        summary="more accurate, 15 times the work: VGG-16 conv5_3, VLAD of 64 clusters, whitened; not trained for places yet",
+        summary="the trunk of the paper, 20 times the work: VGG-16 conv5_3, VLAD, whitened; not trained for places yet",
         distribution="sameplace-vgg16-vlad",
         megabytes=63.1,
     ),
