@@ -1,0 +1,133 @@
+"""Exhaustive search: every query meets every descriptor, block by block, in bounded memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sameplace.search.index import Blocks, Found
+from sameplace.shapes import Array, Bool, Float32, Int64
+
+BYTES_AT_ONCE = 1 << 25
+"""Working memory of a search beyond its answer: a chunk of descriptors in single precision and its similarities. Large enough that
+the matrix product takes the time and not the loop."""
+QUERIES_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exact:
+    """An `Index` that compares with every descriptor: no training, no loss, at home up to a few million photos.
+
+    >>> index = Exact(blocks=[np.eye(3, dtype=np.float16)])
+    >>> index.search(np.array([[0.6, 0.8, 0.0]], dtype=np.float32), top=2).rows.tolist()
+    [[1, 0]]
+    """
+
+    blocks: Blocks
+    present: Bool[Array, " rows"] | None = None
+    """False for rows that must not be found (removed photos); None where all may be."""
+
+    def __len__(self) -> int:
+        return sum(len(block) for block in self.blocks) if self.present is None else int(self.present.sum())
+
+    def search(self, queries: Float32[Array, "queries descriptor"], top: int) -> Found:
+        """The `top` most similar rows for each query; fewer columns where the database holds fewer rows."""
+        return exact(queries, self.blocks, top, present=self.present)
+
+
+def exact(
+    queries: Float32[Array, "queries descriptor"],
+    database: Blocks,
+    top: int,
+    *,
+    present: Bool[Array, " rows"] | None = None,
+    bytes_at_once: int = BYTES_AT_ONCE,
+) -> Found:
+    """The `top` most similar rows of the database for each query, best first, ties to the lower row.
+
+    Similarity is the inner product, the cosine of descriptors of unit length. A database with fewer than `top` rows gives an answer
+    of that many columns. Descriptors are read in half or single precision and compared in single precision.
+
+    >>> exact(np.eye(2, dtype=np.float32), [np.eye(2, dtype=np.float32)], top=1).rows.tolist()
+    [[0], [1]]
+    """
+    rows = sum(len(block) for block in database)
+    _check(queries, database, top, rows, present)
+    columns = min(top, rows if present is None else int(present.sum()))
+    slabs = range(0, len(queries), QUERIES_AT_ONCE)
+    parts = [_search(queries[first : first + QUERIES_AT_ONCE], database, columns, present, bytes_at_once) for first in slabs]
+    empty = Found(similarities=np.empty((0, columns), np.float32), rows=np.empty((0, columns), np.int64))
+    return Found(
+        similarities=np.concatenate([empty.similarities, *(part.similarities for part in parts)]),
+        rows=np.concatenate([empty.rows, *(part.rows for part in parts)]),
+    )
+
+
+def _check(
+    queries: Float32[Array, "queries descriptor"], database: Blocks, top: int, rows: int, present: Bool[Array, " rows"] | None
+) -> None:
+    if top < 1:
+        raise ValueError(f"At least one answer a query was wanted, got top={top}; search with top=1 or more.")
+    if dims := {block.shape[1] for block in database} - {queries.shape[1]}:
+        raise ValueError(
+            f"Queries of {queries.shape[1]} numbers met a database of {max(dims)}; describe both with the same model and dim."
+        )
+    if present is not None and len(present) != rows:
+        raise ValueError(f"`present` speaks of {len(present)} rows, but the database has {rows}; give one truth value a row.")
+    if not np.isfinite(queries).all():
+        raise ValueError("Some queries hold numbers that are not finite; leave out photos that their model could not describe.")
+
+
+def _search(
+    queries: Float32[Array, "queries descriptor"],
+    database: Blocks,
+    columns: int,
+    present: Bool[Array, " rows"] | None,
+    bytes_at_once: int,
+) -> Found:
+    similarities = np.full((len(queries), columns), -np.inf, np.float32)
+    rows = np.full((len(queries), columns), -1, np.int64)
+    if columns:
+        numbers_a_row = queries.shape[1] + len(queries)
+        for first, descriptors in _chunks(database, max(1, bytes_at_once // (4 * numbers_a_row))):
+            scores = queries @ descriptors.T
+            if present is not None:
+                scores[:, ~present[first : first + len(descriptors)]] = -np.inf
+            _keep_best(scores, first, similarities, rows)
+        if rows.min(initial=0) < 0:
+            raise ValueError("The database holds descriptors that are not finite; describe its photos again.")
+    return Found(similarities=similarities, rows=rows)
+
+
+def _chunks(database: Blocks, rows_at_once: int) -> Iterator[tuple[int, Float32[Array, "_ descriptor"]]]:
+    """Pieces of the database in single precision, each with the row where it starts."""
+    offset = 0
+    for block in database:
+        for first in range(0, len(block), rows_at_once):
+            yield offset + first, np.asarray(block[first : first + rows_at_once], dtype=np.float32)
+        offset += len(block)
+
+
+def _keep_best(
+    scores: Float32[Array, "queries chunk"],
+    first: int,
+    similarities: Float32[Array, "queries top"],
+    rows: Int64[Array, "queries top"],
+) -> None:
+    """Merge a chunk into the best so far, in place.
+
+    Chunks come in the order of their rows, so a later row must be better than the worst kept one: an equal one loses the tie. That
+    leaves few candidates in all chunks but the first.
+    """
+    top = similarities.shape[1]
+    for query, better in enumerate(scores > similarities[:, -1:]):
+        candidates = np.flatnonzero(better)
+        if not candidates.size:
+            continue
+        values = np.concatenate([similarities[query], scores[query, candidates]])
+        numbers = np.concatenate([rows[query], candidates + first])
+        if values.size > 4 * top:  # a full sort of a long list costs more than to find its threshold first
+            reach = values >= np.partition(values, -top)[-top]
+            values, numbers = values[reach], numbers[reach]
+        order = np.argsort(-values, kind="stable")[:top]
+        similarities[query], rows[query] = values[order], numbers[order]
