@@ -1,0 +1,5 @@
+"""Images and a describer become descriptors."""
+
+from sameplace.description.batches import Described, describe
+
+__all__ = ["Described", "describe"]

@@ -1,0 +1,101 @@
+"""Photos go through a describer batch by batch: threads decode ahead of the network, a few photos at a time are in memory."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sameplace.describer import Describer
+from sameplace.errors import ImageError
+from sameplace.images import Problem, read_image
+from sameplace.shapes import Array, Float32, Int64
+from sameplace.threads import usable_cores
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Described:
+    """The descriptors of a batch of photos, in order."""
+
+    rows: Int64[Array, " batch"]
+    """Which of the sources they are."""
+    descriptors: Float32[Array, "batch dim"]
+    failures: tuple[Problem, ...]
+    """Photos of this batch that could not be described."""
+
+
+def describe(
+    sources: Sequence[str | Path | bytes],
+    describer: Describer,
+    *,
+    batch: int = 16,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Described]:
+    """Describe photos in order; one that cannot be read becomes a failure and costs nothing else.
+
+    `workers` threads decode (Pillow lets them run side by side; as many as there are cores), at most two batches ahead.
+    `progress` is called after each batch with the photos done and their total.
+    """
+    if batch < 1:
+        raise ValueError(f"A batch of at least one photo was wanted, got batch={batch}; use 1 or more.")
+    pool = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="decode")
+    try:
+        images = _decoded_ahead(pool, sources, describer.size, ahead=2 * batch)
+        for first in range(0, len(sources), batch):
+            names = [_name(source, row) for row, source in enumerate(sources[first : first + batch], first)]
+            yield _described(names, [next(images) for _ in names], first, describer)
+            if progress is not None:
+                progress(first + len(names), len(sources))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _decoded_ahead(
+    pool: ThreadPoolExecutor, sources: Sequence[str | Path | bytes], size: tuple[int, int], ahead: int
+) -> Iterator[NDArray[np.uint8] | ImageError]:
+    """The photos in order, while the pool already works on the next ones."""
+    waiting: deque[Future[NDArray[np.uint8] | ImageError]] = deque()
+    for source in sources:
+        waiting.append(pool.submit(_decoded, source, size))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _decoded(source: str | Path | bytes, size: tuple[int, int]) -> NDArray[np.uint8] | ImageError:
+    try:
+        return read_image(source, size)
+    except ImageError as error:
+        return error
+
+
+def _described(
+    names: Sequence[str], images: Sequence[NDArray[np.uint8] | ImageError], first: int, describer: Describer
+) -> Described:
+    """One batch through the network, without what could not be read and without descriptors that cannot be compared."""
+    failures = {row: str(image) for row, image in enumerate(images) if isinstance(image, ImageError)}
+    rows = [row for row in range(len(images)) if row not in failures]
+    descriptors = np.empty((0, describer.dim), np.float32)
+    if rows:
+        descriptors = describer.describe(np.stack([image for image in images if not isinstance(image, ImageError)]))
+        lengths = np.linalg.norm(descriptors, axis=1)
+        comparable = np.abs(lengths - 1) < 0.01  # false for what is not a number, too
+        for row, length in zip(np.array(rows)[~comparable].tolist(), lengths[~comparable].tolist(), strict=True):
+            failures[row] = (
+                f"{describer.name} gives it a descriptor of length {length:.3g}, not 1; leave it out, or use another model."
+            )
+        descriptors = descriptors[comparable]
+    return Described(
+        rows=np.array([first + row for row in rows if row not in failures], np.int64),
+        descriptors=descriptors,
+        failures=tuple(Problem(path=names[row], reason=failures[row]) for row in sorted(failures)),
+    )
+
+
+def _name(source: str | Path | bytes, row: int) -> str:
+    return f"image {row}" if isinstance(source, bytes) else str(source)
