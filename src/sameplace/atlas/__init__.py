@@ -1,0 +1,7 @@
+"""The object that users hold: a described, searchable database on disk."""
+
+from sameplace.atlas.atlas import Atlas
+from sameplace.atlas.estimate import Estimate, Match
+from sameplace.atlas.update import Changes, Progress
+
+__all__ = ["Atlas", "Changes", "Estimate", "Match", "Progress"]

@@ -1,0 +1,77 @@
+"""What an atlas holds and how it is kept, in plain values."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sameplace.atlas.impostors import sample
+from sameplace.atlas.manifest import MANIFEST
+from sameplace.atlas.snapshot import SEGMENTS, TOMBSTONES, Snapshot
+from sameplace.geo import EARTH, Positions
+
+SELF_RECALL_SAMPLE = 16
+
+
+def summary(snapshot: Snapshot) -> dict[str, Any]:
+    """What `sameplace show ATLAS` tells."""
+    manifest = snapshot.manifest
+    return {
+        "atlas": str(snapshot.folder),
+        "images": manifest.images,
+        "model": asdict(manifest.model),
+        "runtimes": sorted({runtime for segment in manifest.segments for runtime in segment.runtime.split("+")}),
+        "precision": manifest.precision,
+        "frame": manifest.frame,
+        "extent": extent(snapshot.positions(snapshot.rows())),
+        "bytes": size_on_disk(snapshot),
+        "segments": len(manifest.segments),
+        "removed_rows": manifest.rows - manifest.images,
+        "generation": manifest.generation,
+        "impostor_similarity": manifest.impostors.similarity if manifest.impostors else None,
+        "self_recall": self_recall(snapshot),
+    }
+
+
+def extent(positions: Positions) -> dict[str, float] | None:
+    """The bounding box; on earth its west lies east of its east where it spans the antimeridian, as in GeoJSON.
+
+    >>> extent(Positions(EARTH, np.array([[-17.0, 179.0], [-18.0, -179.0]])))
+    {'south': -18.0, 'north': -17.0, 'west': 179.0, 'east': -179.0}
+    """
+    if not len(positions):
+        return None
+    first, second = positions.coordinates.T
+    low, high = float(first.min()), float(first.max())
+    if positions.frame != EARTH:
+        return {"x_min_m": low, "x_max_m": high, "y_min_m": float(second.min()), "y_max_m": float(second.max())}
+    around = np.sort(second)
+    empty = int(np.argmax(np.diff(around, append=around[0] + 360)))  # the widest gap is what the box leaves out
+    return {"south": low, "north": high, "west": float(around[(empty + 1) % len(around)]), "east": float(around[empty])}
+
+
+def size_on_disk(snapshot: Snapshot) -> int:
+    """Bytes of the files that the manifest names, itself included."""
+    manifest, folder = snapshot.manifest, snapshot.folder
+    files: list[Path] = [folder / MANIFEST]
+    if manifest.tombstones:
+        files.append(folder / TOMBSTONES / manifest.tombstones.file)
+    for segment in manifest.segments:
+        files += (folder / SEGMENTS / segment.name).iterdir()
+    return sum(os.stat(file).st_size for file in files)  # noqa: PTH116
+
+
+def self_recall(snapshot: Snapshot) -> float | None:
+    """How many of a few stored descriptors find themselves, or an equal one, first: 1, or the files are damaged."""
+    rows = sample(snapshot.rows(), SELF_RECALL_SAMPLE)
+    if not len(rows):
+        return None
+    queries = snapshot.descriptors(rows).astype(np.float32)
+    own = np.square(queries).sum(axis=1)
+    if not np.isfinite(own).all():
+        return 0.0
+    found = snapshot.index().search(queries, top=1)
+    itself = (found.rows[:, 0] == rows) | (found.similarities[:, 0] <= own + 1e-4)
+    return float(np.mean(itself & (np.abs(own - 1) < 0.01)))
