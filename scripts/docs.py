@@ -19,8 +19,8 @@ EXAMPLES = {
         "sameplace locate new/ --atlas holiday.atlas --top 5 --map new.html",
     ],
     "evaluate": [
-        "sameplace evaluate efficientnet-lite0-vlad toytown/",
-        "sameplace evaluate model.safetensors my-photos/ --burst --recall-at 1 5",
+        "sameplace evaluate efficientnet-lite0-vlad toytown",
+        "sameplace evaluate efficientnet-lite0-vlad my-photos/ --burst --recall-at 1 5",
     ],
     "show": ["sameplace show models", "sameplace show holiday.atlas --json"],
     "remove": ["sameplace remove holiday/private/ --atlas holiday.atlas"],

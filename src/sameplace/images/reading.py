@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -116,10 +116,11 @@ def _recognised(name: str, stream: Stream) -> PillowFile:
 
 def _heif(stream: Stream) -> PillowFile:
     try:
-        from pillow_heif import HeifImageFile
+        import pillow_heif
     except ImportError:
         raise ImageError(str(MissingExtra("Reading HEIC photos", "heic"))) from None
-    return cast(PillowFile, HeifImageFile(stream))
+    library: Any = pillow_heif
+    return cast(PillowFile, library.HeifImageFile(stream))
 
 
 READERS: Final[tuple[tuple[Callable[[Stream], PillowFile], re.Pattern[bytes]], ...]] = tuple(

@@ -25,7 +25,9 @@ class OnnxDescriber:
         graph = model.with_suffix(".onnx")
         self.header = read_header(model)
         if not graph.is_file():
-            raise ModelError(f"{model} has no graph {graph.name} beside it; write one with `sameplace export {model} --to onnx`.")
+            raise ModelError(
+                f"{model} has no graph {graph.name} beside it; let torch describe with it, or write it with export_onnx."
+            )
         self.name: str = self.header["card"]["name"]
         self.identity: str = self.header["identity"]
         height, width = self.header["architecture"]["size"]

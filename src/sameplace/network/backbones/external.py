@@ -57,12 +57,11 @@ def transformers_backbone(name: str, *, layer: int = -1, pretrained: bool = True
         import transformers
     except ImportError as missing:
         raise MissingExtra(f"The transformers backbone {name!r}", "transformers") from missing
+    automatic: Any = transformers.AutoModel
     if pretrained:
-        model = transformers.AutoModel.from_pretrained(name, **arguments)
+        model = automatic.from_pretrained(name, **arguments)
     else:
-        model = transformers.AutoModel.from_config(  # type: ignore[no-untyped-call]
-            transformers.AutoConfig.from_pretrained(name, **arguments)
-        )
+        model = automatic.from_config(transformers.AutoConfig.from_pretrained(name, **arguments))
     trunk = _HiddenState(model, layer)
     size = getattr(model.config, "image_size", None) or 224
     side = size if isinstance(size, int) else size[0]

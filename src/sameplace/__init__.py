@@ -1,0 +1,106 @@
+"""Tells where a photo was taken by recognising the place.
+
+Every public name lives here and is fetched when it is first asked for: `import sameplace` loads neither torch nor a runtime.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sameplace._version import __version__
+
+if TYPE_CHECKING:
+    from sameplace import datasets, errors, models
+    from sameplace.atlas import Atlas, Changes, Estimate, Match
+    from sameplace.describer import Describer
+    from sameplace.description import describe
+    from sameplace.evaluation import Report, evaluate
+    from sameplace.geo import LatLon, LocalPoint, Position, Positions, distance
+    from sameplace.images import ImageRecord, ImageSet, Problem, read_image
+    from sameplace.network import backbones
+    from sameplace.network.encoder import Encoder
+    from sameplace.network.netvlad import NetVLAD
+    from sameplace.network.pooling import AveragePooling, GeM, MaxPooling
+    from sameplace.network.whitening import PCAWhitening
+
+_MODULES = {
+    "backbones": "sameplace.network.backbones",
+    "datasets": "sameplace.datasets",
+    "errors": "sameplace.errors",
+    "models": "sameplace.models",
+}
+_HOMES = {
+    "Atlas": "sameplace.atlas",
+    "AveragePooling": "sameplace.network.pooling",
+    "Changes": "sameplace.atlas",
+    "Describer": "sameplace.describer",
+    "Encoder": "sameplace.network.encoder",
+    "Estimate": "sameplace.atlas",
+    "GeM": "sameplace.network.pooling",
+    "ImageRecord": "sameplace.images",
+    "ImageSet": "sameplace.images",
+    "LatLon": "sameplace.geo",
+    "LocalPoint": "sameplace.geo",
+    "Match": "sameplace.atlas",
+    "MaxPooling": "sameplace.network.pooling",
+    "NetVLAD": "sameplace.network.netvlad",
+    "PCAWhitening": "sameplace.network.whitening",
+    "Position": "sameplace.geo",
+    "Positions": "sameplace.geo",
+    "Problem": "sameplace.images",
+    "Report": "sameplace.evaluation",
+    "describe": "sameplace.description",
+    "distance": "sameplace.geo",
+    "evaluate": "sameplace.evaluation",
+    "read_image": "sameplace.images",
+}
+
+__all__ = [
+    "Atlas",
+    "AveragePooling",
+    "Changes",
+    "Describer",
+    "Encoder",
+    "Estimate",
+    "GeM",
+    "ImageRecord",
+    "ImageSet",
+    "LatLon",
+    "LocalPoint",
+    "Match",
+    "MaxPooling",
+    "NetVLAD",
+    "PCAWhitening",
+    "Position",
+    "Positions",
+    "Problem",
+    "Report",
+    "__version__",
+    "backbones",
+    "datasets",
+    "describe",
+    "distance",
+    "errors",
+    "evaluate",
+    "models",
+    "read_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Fetch a public name from the module that it lives in."""
+    if name not in _HOMES and name not in _MODULES:
+        raise AttributeError(f"module 'sameplace' has no attribute {name!r}")
+    try:
+        value: Any = import_module(_MODULES[name]) if name in _MODULES else getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as missing:
+        if missing.name != "torch":
+            raise
+        from sameplace.errors import MissingExtra
+
+        raise MissingExtra(f"sameplace.{name}", "train") from missing
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,76 @@
+"""`sameplace index`: describe photos and keep them in an atlas."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.types import PositiveInt
+
+from sameplace.cli.names import Json, ModelName
+from sameplace.cli.output import counted, list_problems, note, printable, progress, say, say_json
+
+
+def index(
+    photos: Annotated[list[Path], Parameter(help="A folder (searched through), a CSV file, or photos.", negative="")],
+    /,
+    *,
+    to: Annotated[Path, Parameter(help="The atlas: a folder that is made, or added to.")],
+    model: Annotated[
+        ModelName | None,
+        Parameter(
+            help="A published model or a model file; if not given, the atlas's own, or efficientnet-lite0-vlad for a new one."
+        ),
+    ] = None,
+    positions: Annotated[
+        Path | None, Parameter(help="A CSV file with the photos' positions, which goes before EXIF and names.")
+    ] = None,
+    prune: Annotated[bool, Parameter(help="Drop photos that are gone from PHOTOS.", negative="", show_default=False)] = False,
+    verify: Annotated[
+        bool, Parameter(help="Compare contents even where size and time are unchanged.", negative="", show_default=False)
+    ] = False,
+    workers: Annotated[PositiveInt | None, Parameter(help="Threads that read photos; as many as cores if not given.")] = None,
+    commit_every: Annotated[PositiveInt, Parameter(help="Photos after which all so far are safe on disk.")] = 1000,
+    json: Json = False,
+) -> int:
+    """Describe geotagged photos and keep them in an atlas; run it again to add what is new."""
+    from sameplace.atlas import Atlas
+    from sameplace.images import ImageSet
+
+    safe = 0
+    with progress("index") as show:
+
+        def watch(done: int, total: int, committed: int) -> None:
+            nonlocal safe
+            safe = committed
+            show(done, total, committed)
+
+        try:
+            images = ImageSet.open(photos[0] if len(photos) == 1 else photos, positions)
+            atlas = Atlas.open_or_create(to, model)
+            changes = atlas.add(images, prune=prune, verify=verify, workers=workers, commit_every=commit_every, progress=watch)
+        except KeyboardInterrupt:
+            done = f"{counted(safe, 'photo')} of this run are safe in {to}" if safe else f"nothing of this run is in {to} yet"
+            raise KeyboardInterrupt(f"Interrupted; {done}. The same command goes on from there.") from None
+    if json:
+        say_json(
+            {
+                "atlas": str(to),
+                "model": atlas.model.name,
+                "images": len(atlas),
+                "added": changes.added,
+                "updated": changes.updated,
+                "removed": changes.removed,
+                "skipped": [{"path": problem.path, "reason": problem.reason} for problem in changes.skipped],
+                "seconds": round(changes.seconds, 3),
+            }
+        )
+    else:
+        news = f"{changes.added:,} added, {changes.updated:,} updated, {changes.removed:,} removed"
+        say(f"{printable(str(to))}: {counted(len(atlas), 'photo')} ({news}) in {changes.seconds:.1f} s with {atlas.model.name}")
+        list_problems(f"{counted(len(changes.skipped), 'photo')} left out", changes.skipped)
+    if not len(atlas):
+        note(
+            "sameplace: Nothing could be indexed; photos with GPS in their EXIF data, or a CSV given with --positions, are wanted."
+        )
+        return 1
+    return 0
