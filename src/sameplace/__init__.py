@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from sameplace.images import ImageRecord, ImageSet, Problem, read_image
     from sameplace.network import backbones
     from sameplace.network.encoder import Encoder
+    from sameplace.network.export import export_onnx
     from sameplace.network.netvlad import NetVLAD
     from sameplace.network.pooling import AveragePooling, GeM, MaxPooling
+    from sameplace.network.vocabulary import Vocabulary
     from sameplace.network.whitening import PCAWhitening
 
 _MODULES = {
@@ -48,9 +50,11 @@ _HOMES = {
     "Positions": "sameplace.geo",
     "Problem": "sameplace.images",
     "Report": "sameplace.evaluation",
+    "Vocabulary": "sameplace.network.vocabulary",
     "describe": "sameplace.description",
     "distance": "sameplace.geo",
     "evaluate": "sameplace.evaluation",
+    "export_onnx": "sameplace.network.export",
     "read_image": "sameplace.images",
 }
 
@@ -74,6 +78,7 @@ __all__ = [
     "Positions",
     "Problem",
     "Report",
+    "Vocabulary",
     "__version__",
     "backbones",
     "datasets",
@@ -81,6 +86,7 @@ __all__ = [
     "distance",
     "errors",
     "evaluate",
+    "export_onnx",
     "models",
     "read_image",
 ]
