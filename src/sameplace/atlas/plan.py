@@ -15,8 +15,8 @@ class Plan:
     """A plane that touches the earth at its centre, or that of a local frame: distances and bearings from the centre are true.
 
     >>> plan = Plan(centre=LatLon(52.5, 13.4))
-    >>> plan.flat(Positions.of([LatLon(52.5, 13.4), LatLon(52.501, 13.4)])).round().tolist()
-    [[0.0, 0.0], [0.0, 111.0]]
+    >>> plan.flat(Positions.of([LatLon(52.5, 13.4), LatLon(52.501, 13.401)])).round().tolist()
+    [[0.0, 0.0], [68.0, 111.0]]
     """
 
     centre: Position
