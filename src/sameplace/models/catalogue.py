@@ -34,7 +34,7 @@ PUBLISHED = (
     ),
     PublishedModel(
         name="vgg16-vlad",
-        summary="the trunk of the paper, 20 times the work: VGG-16 conv5_3, VLAD, whitened; not trained for places yet",
+        summary="the trunk of the paper, far slower: VGG-16 conv5_3, VLAD, whitened; not trained for places yet",
         distribution="sameplace-vgg16-vlad",
         megabytes=63.1,
     ),
