@@ -1,0 +1,84 @@
+"""Which images may serve as positives and negatives of a query, told by position, time and panorama alone (section 4)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sameplace.datasets.truth import Rows, near
+from sameplace.geo import Positions
+from sameplace.images import ImageRecord
+from sameplace.shapes import Array, Int64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """How near is near and how far is far, in metres: the paper's and its authors' code."""
+
+    trivial: float = 1.0
+    """Images up to here show what the query shows: they teach nothing."""
+    positive: float = 10.0
+    """Images up to here may show the same place."""
+    negative: float = 25.0
+    """Images beyond here do not."""
+    another_time: bool = False
+    """A positive must come from another pass (Tokyo Time Machine): its time must be known and differ by more than `same_pass`."""
+    same_pass: float = 600.0
+    """Seconds within which two images count as one pass."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Weak:
+    """What positions say about some queries and a database, in rows of the latter."""
+
+    queries: Int64[Array, " queries"]
+    """The queries that have a potential positive; the others are skipped."""
+    positives: Rows
+    """The potential positives of each of them."""
+    near: Rows
+    """All that lies within the reach of negatives of each of them: everything else is a definite negative."""
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+def weak_labels(queries: Sequence[ImageRecord], database: Sequence[ImageRecord], reach: Reach = Reach()) -> Weak:
+    """Potential positives (1 m < d <= 10 m, another panorama, another time where asked for) and what is no definite negative.
+
+    >>> from pathlib import Path; from sameplace.geo import LocalPoint
+    >>> at = lambda x: ImageRecord(path=Path("photo.jpg"), position=LocalPoint(x, 0.0))
+    >>> [rows.tolist() for rows in weak_labels([at(0.0)], [at(0.5), at(5.0), at(24.0), at(30.0)]).positives]
+    [[1]]
+    """
+    points = Positions.of([image.position for image in (*queries, *database) if image.position is not None]).metric()
+    if len(points) != len(queries) + len(database):
+        raise ValueError("Weak supervision needs the position of every image; leave out those without one.")
+    asking, known = points[: len(queries)], points[len(queries) :]
+    trivial, close, around = (near(asking, known, radius) for radius in (reach.trivial, reach.positive, reach.negative))
+    positives = [
+        _taught(query, rows[~np.isin(rows, same)], database, reach)
+        for query, rows, same in zip(queries, close, trivial, strict=True)
+    ]
+    kept = [number for number, rows in enumerate(positives) if len(rows)]
+    return Weak(
+        queries=np.array(kept, np.int64),
+        positives=tuple(positives[number] for number in kept),
+        near=tuple(around[number] for number in kept),
+    )
+
+
+def _taught(
+    query: ImageRecord, rows: Int64[Array, " rows"], database: Sequence[ImageRecord], reach: Reach
+) -> Int64[Array, " taught"]:
+    """Those rows that are of another panorama than the query and, where asked for, of another time."""
+    return np.array([row for row in rows.tolist() if _differs(query, database[row], reach)], np.int64)
+
+
+def _differs(query: ImageRecord, image: ImageRecord, reach: Reach) -> bool:
+    if query.panorama is not None and query.panorama == image.panorama:
+        return False
+    if not reach.another_time:
+        return True
+    if query.time is None or image.time is None or (query.time.tzinfo is None) != (image.time.tzinfo is None):
+        return False
+    return abs((query.time - image.time).total_seconds()) > reach.same_pass
