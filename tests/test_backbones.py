@@ -1,5 +1,6 @@
 """Every backbone: its shape, its names, its checkpoints."""
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -203,6 +204,44 @@ def test_a_vision_transformers_tokens_become_the_grid_of_its_patches(tmp_path: P
     assert torch.equal(maps[0, :, 1, 2], tokens[0, -1])
 
 
+def test_a_hierarchical_transformers_tokens_keep_their_own_grid(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    configuration = transformers.SwinConfig(
+        embed_dim=8, depths=[1, 1], num_heads=[1, 2], image_size=32, patch_size=2, window_size=4
+    )
+    transformers.SwinModel(configuration).save_pretrained(tmp_path / "swin")
+    backbone = backbones.transformers_backbone(str(tmp_path / "swin")).eval()
+    assert (backbone.channels, backbone.stride) == (16, 4)
+    images = torch.rand(1, 3, 32, 32) * 255
+    with torch.no_grad():
+        maps = backbone(images)
+        tokens = backbone.features.model((images - backbone.mean) / backbone.deviation).last_hidden_state
+    assert maps.shape == (1, 16, 8, 8)
+    assert maps.flatten(2).transpose(1, 2).shape == tokens.shape
+
+
+def test_pixels_are_normalised_as_the_models_image_processor_says(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    configuration = transformers.ResNetConfig(embedding_size=4, hidden_sizes=[4], depths=[1], layer_type="basic")
+    transformers.ResNetModel(configuration).save_pretrained(tmp_path)
+    assert backbones.transformers_backbone(str(tmp_path)).mean.flatten().tolist() == pytest.approx([123.675, 116.28, 103.53])
+    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25]}')
+    backbone = backbones.transformers_backbone(str(tmp_path))
+    assert (backbone.mean.flatten().tolist(), backbone.deviation.flatten().tolist()) == ([127.5] * 3, [63.75] * 3)
+
+
+def test_a_transformers_backbone_is_rebuilt_without_its_folder(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    configuration = transformers.ResNetConfig(embedding_size=4, hidden_sizes=[4], depths=[1], layer_type="basic")
+    transformers.ResNetModel(configuration).save_pretrained(tmp_path / "gone")
+    backbone = backbones.transformers_backbone(str(tmp_path / "gone"))
+    (tmp_path / "gone").rename(tmp_path / "elsewhere")
+    again = rebuild(json.loads(json.dumps(backbone.recipe)))
+    again.load_state_dict(backbone.state_dict())
+    images = torch.rand(1, 3, 32, 32)
+    assert torch.equal(again.eval()(images), backbone.eval()(images))
+
+
 def test_a_timm_backbone_takes_the_stage_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """timm itself cannot be imported beside every build of torch, so its interface stands in."""
 
@@ -225,7 +264,8 @@ def test_a_timm_backbone_takes_the_stage_that_was_asked_for(monkeypatch: pytest.
     assert isinstance(backbone, Backbone)
     assert backbone(torch.zeros(1, 3, 8, 8)).shape == (1, 4, 4, 4)
     assert (backbone.channels, backbone.stride, backbone.mean.flatten().tolist()) == (4, 2, [127.5] * 3)
-    assert calls == [{"name": "some_net", "pretrained": True, "features_only": True, "checkpoint_path": "weights.pth"}]
+    assert calls == [{"name": "some_net", "pretrained": False, "features_only": True, "checkpoint_path": "weights.pth"}]
+    assert "checkpoint_path" not in backbone.recipe
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,18 @@ def test_more_dimensions_than_the_descriptors_have_are_refused() -> None:
         PCAWhitening.fit(torch.randn(100, 20), output_dim=21)
 
 
+def test_descriptors_that_vary_in_too_few_dimensions_are_refused() -> None:
+    alike = descriptors(40, 100).repeat(3, 1)
+    with pytest.raises(ValueError, match="vary in 39 only"):
+        PCAWhitening.fit(alike, output_dim=64)
+
+
+@pytest.mark.parametrize("layer", [MaxPooling(3), AveragePooling(3), GeM(3).double()])
+def test_pooling_keeps_double_precision_and_has_its_gradients(layer: torch.nn.Module) -> None:
+    maps = torch.rand(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(layer, (maps,))
+
+
 def test_pooling_is_what_its_name_says() -> None:
     maps = torch.rand(2, 4, 3, 5)
     flat = maps.flatten(2)
@@ -65,7 +77,7 @@ def test_pooling_is_what_its_name_says() -> None:
 
 
 def test_the_generalised_mean_lies_between_average_and_maximum() -> None:
-    maps = torch.rand(2, 4, 3, 5)
+    maps = torch.rand(2, 4, 3, 5, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(GeM(4, power=1.0)(maps), AveragePooling(4)(maps), atol=1e-6)
     assert torch.allclose(GeM(4, power=300.0)(maps), MaxPooling(4)(maps), atol=2e-2)
 

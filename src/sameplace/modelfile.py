@@ -9,6 +9,9 @@ from safetensors import SafetensorError, safe_open
 from sameplace.errors import ModelError
 
 FORMAT_VERSION = 1
+REQUIRED = frozenset({"identity", "architecture", "card"})
+# What an exported graph says of the file that its weights lie in.
+GRAPH_IDENTITY, GRAPH_WEIGHTS_START = "sameplace.identity", "sameplace.weights_start"
 
 
 def read_header(model: str | Path) -> dict[str, Any]:
@@ -19,14 +22,15 @@ def read_header(model: str | Path) -> dict[str, Any]:
     try:
         with safe_open(model, framework="numpy") as file:
             header: dict[str, Any] = json.loads((file.metadata() or {})["sameplace"])
+        version = int(header["format_version"])
     except FileNotFoundError as missing:
         raise ModelError(f"No model lies at {model}; give a .safetensors file or a published name.") from missing
-    except (SafetensorError, KeyError, OSError) as broken:
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as broken:
         raise ModelError(f"{model} is not a sameplace model, or it is cut short; get the file again.") from broken
-    if header["format_version"] > FORMAT_VERSION:
-        raise ModelError(
-            f"{model} has format {header['format_version']}, this sameplace reads up to {FORMAT_VERSION}; upgrade sameplace."
-        )
+    if version > FORMAT_VERSION:
+        raise ModelError(f"{model} has format {version}, this sameplace reads up to {FORMAT_VERSION}; upgrade sameplace.")
+    if REQUIRED - header.keys() or "name" not in header["card"]:
+        raise ModelError(f"The header of {model} does not say what the model is; get the file again.")
     return header
 
 

@@ -75,7 +75,8 @@ def find(name_or_file: str | Path) -> Path:
         return place
     names = {model.name: model for model in PUBLISHED}
     if text in names:
-        raise ModelError(f"The model {text} is not installed: pip install {names[text].distribution}.")
+        where = f"pip install ./distributions/{names[text].distribution}"
+        raise ModelError(f"The model {text} is not installed; in a clone of sameplace's repository: {where}.")
     near = get_close_matches(text, [*names, *_packages()], n=1)
     hint = f"did you mean {near[0]}?" if near else "`sameplace show models` lists the names."
     raise ModelError(f"There is no model {text!r}; give a .safetensors file or a published name: {hint}")

@@ -71,12 +71,12 @@ class Encoder(nn.Module):
     @property
     def precision(self) -> str:
         """What it is computed in."""
-        return str(next(self.parameters()).dtype).removeprefix("torch.")
+        return str(self._reference().dtype).removeprefix("torch.")
 
     @property
     def identity(self) -> str:
-        """A hash of architecture and weights."""
-        return identity(self._architecture(), {name: tensor.detach().cpu() for name, tensor in self.state_dict().items()})
+        """A hash of architecture and weights, as a file would keep them."""
+        return identity(self._architecture(), {name: _stored(tensor) for name, tensor in self.state_dict().items()})
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch descriptor"]:
         """Descriptors of RGB images in 0..255, of unit length."""
@@ -89,7 +89,7 @@ class Encoder(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            parameter = next(self.parameters())
+            parameter = self._reference()
             pixels = torch.from_numpy(np.ascontiguousarray(images)).to(parameter.device).permute(0, 3, 1, 2)
             return self(pixels.to(parameter.dtype)).float().cpu().numpy()  # type: ignore[no-any-return]
         finally:
@@ -98,7 +98,8 @@ class Encoder(nn.Module):
     def save(self, path: str | Path, *, card: Mapping[str, Any] | None = None) -> Path:
         """Write the model as one safetensors file whose header rebuilds it; weights in half precision, vectors in float32.
 
-        `card` says where it comes from: name, licence, training data, figures. The file is replaced whole or not at all.
+        `card` says where it comes from: name, licence, training data. The file is replaced whole or not at all, and a graph that
+        was exported from the old one is removed.
         """
         path = Path(path)
         state = {name: _stored(tensor) for name, tensor in self.state_dict().items()}
@@ -113,6 +114,7 @@ class Encoder(nn.Module):
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             unfinished.write_bytes(content)
+            path.with_suffix(".onnx").unlink(missing_ok=True)  # a graph of the file that is about to be replaced
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -143,6 +145,10 @@ class Encoder(nn.Module):
         except RuntimeError as mismatch:
             raise ModelError(f"The weights in {path} do not fit the architecture in its header; get the file again.") from mismatch
         return encoder.eval()
+
+    def _reference(self) -> Tensor:
+        """Where the encoder lies, and in which precision; a network without parameters computes in float32 on the CPU."""
+        return next(self.parameters(), torch.zeros(()))
 
     def _architecture(self) -> dict[str, Any]:
         """What the header must say to build this encoder again."""
@@ -187,6 +193,8 @@ def _arguments(aggregator: nn.Module) -> dict[str, Any]:
             "normalise_features": aggregator.normalise_features,
             "intra_normalisation": aggregator.intra_normalisation,
         }
+    if isinstance(aggregator, GeM):
+        return {"dim": aggregator.dim, "floor": aggregator.floor}
     if type(aggregator).__name__ in AGGREGATORS:
         return {"dim": aggregator.dim}
     raise ModelError(f"A {type(aggregator).__name__} cannot be kept in a model file; use one of {', '.join(AGGREGATORS)}.")

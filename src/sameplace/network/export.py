@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sameplace.errors import MissingExtra, ModelError
-from sameplace.modelfile import tensor_places
+from sameplace.modelfile import GRAPH_IDENTITY, GRAPH_WEIGHTS_START, read_header, tensor_places
 from sameplace.network.encoder import Encoder
 from sameplace.shapes import Float, UInt8
 
@@ -48,6 +48,8 @@ def export_onnx(model: str | Path, *, encoder: Encoder | None = None) -> Path:
     optimizer.remove_unused_nodes(traced)
     graph = onnx_ir.to_proto(traced)
     _refer_to_file(graph, model, onnx)
+    said = {GRAPH_IDENTITY: read_header(model)["identity"], GRAPH_WEIGHTS_START: str(tensor_places(model)[1])}
+    onnx.helper.set_model_props(graph, said)
     target = model.with_suffix(".onnx")
     target.write_bytes(graph.SerializeToString())
     return target

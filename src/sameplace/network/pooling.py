@@ -16,7 +16,7 @@ class MaxPooling(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch dim *grid"]) -> Float[Tensor, "batch dim"]:
         """One descriptor for each map of local features."""
-        return F.normalize(features.float().flatten(2).amax(dim=2), dim=1)
+        return F.normalize(_precise(features).amax(dim=2), dim=1)
 
 
 class AveragePooling(nn.Module):
@@ -28,7 +28,7 @@ class AveragePooling(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch dim *grid"]) -> Float[Tensor, "batch dim"]:
         """One descriptor for each map of local features."""
-        return F.normalize(features.float().flatten(2).mean(dim=2), dim=1)
+        return F.normalize(_precise(features).mean(dim=2), dim=1)
 
 
 class GeM(nn.Module):
@@ -45,5 +45,12 @@ class GeM(nn.Module):
 
     def forward(self, features: Float[Tensor, "batch dim *grid"]) -> Float[Tensor, "batch dim"]:
         """One descriptor for each map of local features; values below the floor count as the floor."""
-        powers = features.float().flatten(2).clamp_min(self.floor).pow(self.power)
-        return F.normalize(powers.mean(dim=2).pow(1 / self.power), dim=1)
+        local = _precise(features).clamp_min(self.floor)
+        largest = local.amax(dim=2, keepdim=True)  # divided out, or a large power under- or overflows
+        means = (local / largest).pow(self.power).mean(dim=2).pow(1 / self.power) * largest[:, :, 0]
+        return F.normalize(means, dim=1)
+
+
+def _precise(features: Float[Tensor, "batch dim *grid"]) -> Float[Tensor, "batch dim locations"]:
+    """One row of locations a channel, in float32 at least."""
+    return features.to(torch.promote_types(features.dtype, torch.float32)).flatten(2)

@@ -8,6 +8,8 @@ from sameplace.shapes import Float, Float64
 
 # Added to the eigenvalues, as the authors do.
 EPSILON = 1e-9
+# Eigenvalues below this share of the largest are rounding: whitening them would blow noise up to full weight.
+DEGENERATE = 1e-10
 COLUMNS = 4_096
 
 
@@ -41,8 +43,14 @@ class PCAWhitening(nn.Module):
             )
         mean = descriptors.mean(dim=0, dtype=torch.float64)
         eigenvalues, eigenvectors = principal_components(descriptors, mean, output_dim)
+        if eigenvalues[-1] <= DEGENERATE * eigenvalues[0]:
+            rank = int((eigenvalues > DEGENERATE * eigenvalues[0]).sum())
+            raise ValueError(
+                f"A whitening to {output_dim} dimensions was wanted, but these descriptors vary in {rank} only (are many of them "
+                f"alike?); use more varied images or fewer dimensions."
+            )
         projection = (eigenvectors / (eigenvalues + EPSILON).sqrt()).T
-        layer = cls(dim, output_dim)
+        layer = cls(dim, output_dim).to(descriptors.device)
         layer.weight.copy_(projection)
         layer.bias.copy_(-(layer.weight.double() @ mean))
         return layer
@@ -72,13 +80,13 @@ def principal_components(
     """
     samples, dim = descriptors.shape
     if samples >= dim:
-        covariance = torch.zeros(dim, dim, dtype=torch.float64)
+        covariance = torch.zeros(dim, dim, dtype=torch.float64, device=descriptors.device)
         for rows in torch.split(descriptors, COLUMNS):
             centred = rows.double() - mean
             covariance.addmm_(centred.T, centred)
         eigenvalues, eigenvectors = torch.linalg.eigh(covariance / (samples - 1))
         return eigenvalues[-count:].flip(0).clamp_min(0), eigenvectors[:, -count:].flip(1)
-    gram = torch.zeros(samples, samples, dtype=torch.float64)
+    gram = torch.zeros(samples, samples, dtype=torch.float64, device=descriptors.device)
     for start in range(0, dim, COLUMNS):
         centred = descriptors[:, start : start + COLUMNS].double() - mean[start : start + COLUMNS]
         gram.addmm_(centred, centred.T)

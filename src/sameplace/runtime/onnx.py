@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 
 from sameplace.errors import ModelError
-from sameplace.modelfile import read_header
+from sameplace.modelfile import GRAPH_IDENTITY, GRAPH_WEIGHTS_START, read_header, tensor_places
 from sameplace.shapes import Array, Float32, UInt8
 from sameplace.threads import usable_cores
 
@@ -35,11 +35,17 @@ class OnnxDescriber:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what goes wrong is told by the error
         try:
             self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         except Exception as failure:  # the runtime's exceptions share no base class but this
-            raise ModelError(f"ONNX Runtime cannot load {graph}: {failure}; get the model's two files again.") from failure
+            raise ModelError(
+                f"ONNX Runtime cannot load {graph}; get the model's two files again, or export it anew. ({failure})"
+            ) from failure
+        said = self._session.get_modelmeta().custom_metadata_map
+        _, start = tensor_places(model)
+        if (said.get(GRAPH_IDENTITY), said.get(GRAPH_WEIGHTS_START)) != (self.identity, str(start)):
+            raise ModelError(f"The graph {graph} belongs to another file than {model}; export it again with export_onnx.")
         self.dim = int(self._session.get_outputs()[0].shape[1])
 
     def describe(self, images: UInt8[Array, "batch height width 3"]) -> Float32[Array, "batch dim"]:

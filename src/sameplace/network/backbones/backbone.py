@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors.torch import load_file
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from sameplace.errors import ModelError
 from sameplace.shapes import Float
 
-# Mean and standard deviation of RGB values in 0..255.
-IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+Normalisation: TypeAlias = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Mean and standard deviation of RGB values in 0..255."""
+IMAGENET: Normalisation = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
 class Backbone(nn.Module):
@@ -28,7 +29,7 @@ class Backbone(nn.Module):
         *,
         channels: int,
         stride: int,
-        normalisation: tuple[tuple[float, float, float], tuple[float, float, float]],
+        normalisation: Normalisation,
         recipe: Mapping[str, Any],
     ) -> None:
         super().__init__()
