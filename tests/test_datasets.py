@@ -1,7 +1,9 @@
 """Folders and benchmarks as datasets: what is right, what is left out, and what is wrong with a set that is not whole."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
@@ -10,11 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sameplace import datasets
-from sameplace.datasets import LeaveOut, WithinFrames, WithinMetres
+from sameplace.datasets import Dataset, LeaveOut, Listed, Relevant, WithinFrames, WithinMetres, WithinMetresOf, catalogue
 from sameplace.datasets.truth import near
 from sameplace.errors import DatasetError, PositionError
 from sameplace.geo import LatLon, LocalPoint
-from sameplace.images import ImageRecord
+from sameplace.images import ImageRecord, View, seconds_between
 
 
 def photo(path: Path, seed: int = 0) -> Path:
@@ -68,6 +70,77 @@ def test_what_is_near_is_what_brute_force_finds(queries, database, radius: float
     assert found == [[row for row, value in enumerate(values) if value <= radius**2] for values in squared]
 
 
+def test_what_is_near_on_earth_is_not_lost_to_rounding() -> None:
+    """At 6,400 km from the origin a coordinate has 9 decimals: points right at the radius must be kept or not by it alone."""
+    rng = np.random.default_rng(0)
+    origin = np.array([3.8e6, 9.0e5, 5.0e6])
+    database, queries = (origin + rng.uniform(-300, 300, (200, 3)) for _ in range(2))
+    squared = ((queries[:, None] - database[None]) ** 2).sum(axis=2)
+    radius = float(np.sqrt(squared[7, 9]))
+    assert [rows.tolist() for rows in near(queries, database, radius)] == [
+        np.flatnonzero(row <= radius**2).tolist() for row in squared
+    ]
+
+
+def test_a_photo_without_a_position_is_not_passed_over_in_silence() -> None:
+    with pytest.raises(DatasetError, match="1 of them have no position; give every image one"):
+        WithinMetres(25.0).positives([at(0.0)], [ImageRecord(path=Path("d"))])
+
+
+def test_metres_in_space_count_height() -> None:
+    queries, database = np.array([[0.0, 0.0, 0.0]]), np.array([[6.0, 0.0, 8.0], [6.0, 0.0, 8.01], [0.0, -10.0, 0.0]])
+    truth = WithinMetresOf(10.0, queries, database)
+    images = [ImageRecord(path=Path("i"))] * 3
+    assert as_lists(truth.positives(images[:1], images)) == [[0, 2]]
+    assert "10 m in space" in str(truth)
+    with pytest.raises(DatasetError, match="has 3 points, but one for each database image was wanted, 2"):
+        truth.positives(images[:1], images[:2])
+
+
+def rows_of(*lists: list[int]) -> tuple[np.ndarray, ...]:
+    return tuple(np.array(some, np.int64) for some in lists)
+
+
+def test_a_list_is_the_truth_in_order_and_each_row_once() -> None:
+    images = [at(0.0)] * 3
+    listed = Listed(rows_of([2, 0, 2], []), "as listed")
+    assert as_lists(listed.positives(images[:2], images)) == [[0, 2], []]
+    assert str(listed) == "right as listed"
+
+
+@pytest.mark.parametrize("row", [-1, 3])
+def test_a_list_that_names_what_is_not_there_is_refused(row: int) -> None:
+    images = [at(0.0)] * 3
+    with pytest.raises(DatasetError, match=r"Rows 0 to 2 of the database were wanted.*query 1 lists"):
+        Listed(rows_of([0], [row]), "as listed").positives(images[:2], images)
+    with pytest.raises(DatasetError, match=r"Rows 0 to 2 of the database were wanted.*query 0 lists"):
+        Relevant(rows_of([0]), rows_of([row]), "as listed").positives(images[:1], images)
+
+
+def test_a_list_of_other_queries_is_refused() -> None:
+    with pytest.raises(DatasetError, match="has 1 lists of right images, but one for each query was wanted, 2"):
+        Listed(rows_of([0]), "as listed").positives([at(0.0)] * 2, [at(0.0)])
+
+
+def test_junk_is_told_apart_from_what_is_right() -> None:
+    images = (at(0.0),) * 4
+    truth = Relevant(rows_of([0, 1]), rows_of([3]), "as listed")
+    dataset = Dataset(name="d", database=images, queries=images[:1], truth=truth, one_per_panorama=True, remark="queries cropped")
+    assert (as_lists(dataset.positives()), as_lists(dataset.junk()), as_lists(dataset.excluded())) == ([[0, 1]], [[3]], [[]])
+    assert dataset.protocol == "right as listed; nothing left out; the best image of each panorama counts; queries cropped"
+    assert as_lists(Dataset(name="d", database=images, queries=images[:1], truth=WithinFrames(0)).junk()) == [[]]
+
+
+def test_views_are_what_is_described() -> None:
+    images = (at(0.0), at(1.0))
+    views = (View(path=Path("photo.jpg"), turns=1), View(path=Path("photo.jpg"), turns=2))
+    dataset = Dataset(name="d", database=images, queries=images, truth=WithinFrames(0), query_views=views)
+    assert dataset.query_sources == views
+    assert dataset.database_sources == [Path("photo.jpg")] * 2
+    with pytest.raises(ValueError, match="One view for each of 2 queries was wanted, got 1"):
+        Dataset(name="d", database=images, queries=images, truth=WithinFrames(0), query_views=views[:1])
+
+
 def test_frames_are_right_give_or_take_the_tolerance() -> None:
     walk = [ImageRecord(path=Path(f"{number}.jpg")) for number in range(10)]
     positives = as_lists(WithinFrames(2).positives(walk, walk))
@@ -91,6 +164,50 @@ def test_a_burst_is_what_is_within_a_metre_or_a_minute() -> None:
         at(100.0, time=noon.replace(tzinfo=None)),
     ]
     assert as_lists(LeaveOut(burst=True).rows([at(0.0, time=noon)], database)) == [[0, 2]]
+
+
+TIMES = st.one_of(
+    st.none(),
+    st.builds(
+        lambda seconds, zone: datetime(2024, 1, 1, 12, tzinfo=zone) + timedelta(seconds=seconds),
+        st.one_of(st.integers(-130, 130), st.floats(-130, 130, allow_subnormal=False), st.sampled_from([59.999999, 60.000001])),
+        st.sampled_from([None, UTC, timezone(timedelta(minutes=1))]),
+    ),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(TIMES, max_size=6), st.lists(TIMES, max_size=12))
+def test_within_a_minute_is_what_comparing_each_with_each_finds(
+    queries: list[datetime | None], database: list[datetime | None]
+) -> None:
+    asking = [at(1e6 * (1 + number), time=time) for number, time in enumerate(queries)]
+    images = [at(-1e6 * number, time=time) for number, time in enumerate(database)]
+    expected = [
+        [
+            row
+            for row, theirs in enumerate(database)
+            if own is not None and theirs is not None and (apart := seconds_between(own, theirs)) is not None and apart <= 60
+        ]
+        for own in queries
+    ]
+    assert as_lists(LeaveOut(burst=True).rows(asking, images)) == expected
+
+
+def test_a_burst_among_thousands_of_photos_is_found_in_a_moment() -> None:
+    noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    drive = [at(10.0 * number, time=noon + timedelta(seconds=10 * number)) for number in range(5000)]
+    start = process_time()
+    rows = LeaveOut(burst=True).rows(drive, drive)
+    assert process_time() - start < 5
+    assert [len(found) for found in rows[:8]] == [7, 8, 9, 10, 11, 12, 13, 13]
+
+
+def test_a_positions_csv_that_is_none_is_told_with_the_dataset(tmp_path: Path) -> None:
+    folder(tmp_path, ["a.jpg,0,0", "b.jpg,100,0"])
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "positions.csv").touch()
+    assert str(tmp_path / "deep" / "positions.csv") in datasets.load(tmp_path).remark
 
 
 def test_a_folder_with_queries_is_what_it_says(tmp_path: Path) -> None:
@@ -180,6 +297,28 @@ def test_a_missing_walk_and_a_missing_root_are_named(tmp_path: Path) -> None:
         datasets.load("gardens-point", root=tmp_path)
     with pytest.raises(DatasetError, match="needs a root"):
         datasets.load("gardens-point")
+
+
+def test_a_root_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"gardens-point was expected at .*nowhere, but there is no such folder; get "):
+        datasets.load("gardens-point", root=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("what", "counts"), [("database images", (201, 200)), ("queries", (200, 199))])
+def test_counts_are_checked_to_the_last_image(what: str, counts: tuple[int, int], tmp_path: Path, monkeypatch) -> None:
+    (entry,) = [entry for entry in datasets.known() if entry.name == "gardens-point"]
+    database, queries = counts
+    monkeypatch.setattr(catalogue, "KNOWN", (replace(entry, database=database, queries=queries),))
+    expected = 201 if what == "database images" else 199
+    with pytest.raises(DatasetError, match=rf"expected {expected} {what}, found 200; get "):
+        datasets.load("gardens-point", root=gardens_point(tmp_path))
+    monkeypatch.setattr(catalogue, "KNOWN", (replace(entry, database=database, queries=queries, counts_vary=True),))
+    assert len(datasets.load("gardens-point", root=tmp_path).queries) == 200
+
+
+def test_no_two_datasets_share_a_name() -> None:
+    names = [entry.name for entry in datasets.known()]
+    assert names == sorted(set(names))
 
 
 def test_a_misspelt_dataset_is_met_with_the_right_name() -> None:

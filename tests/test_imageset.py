@@ -1,6 +1,7 @@
 """Sets of images: which files a folder, a list or a CSV stands for, what is known of each, and what is listed instead of used."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -179,7 +180,7 @@ def test_tables_of_many_programs_are_understood(tmp_path, text):
     assert images.problems == ()
 
 
-@pytest.mark.parametrize(
+BROKEN_TABLES = pytest.mark.parametrize(
     ("content", "sentence"),
     [
         (b"", "one of them `file`, got nothing; put a line like"),
@@ -188,11 +189,36 @@ def test_tables_of_many_programs_are_understood(tmp_path, text):
         (b'file,lat,lon\n"' + b"a" * 200_000, "broken at line"),
     ],
 )
-def test_a_table_that_is_none_is_an_error_with_its_cure(tmp_path, content, sentence):
+
+
+@BROKEN_TABLES
+def test_a_table_that_was_given_and_is_none_is_an_error_with_its_cure(tmp_path, content, sentence):
     photo(tmp_path / "a.jpg")
-    (tmp_path / "positions.csv").write_bytes(content)
+    (tmp_path / "mine.csv").write_bytes(content)
     with pytest.raises(PositionError, match=sentence):
-        ImageSet.open(tmp_path)
+        ImageSet.open(tmp_path / "mine.csv")
+    with pytest.raises(PositionError, match=sentence):
+        ImageSet.open(tmp_path, positions=tmp_path / "mine.csv")
+
+
+@BROKEN_TABLES
+def test_a_table_that_just_lies_there_and_is_none_is_listed_and_the_photos_are_used(tmp_path, content, sentence):
+    photo(tmp_path / "a.jpg", 10.0, 20.0)
+    lying = tmp_path / "positions.csv"
+    lying.write_bytes(content)
+    for images in (ImageSet.open(tmp_path), ImageSet.open([tmp_path / "a.jpg"])):
+        assert positions(images) == {"a.jpg": LatLon(10.0, 20.0)}
+        assert [problem.path for problem in images.problems] == [str(lying)]
+        assert re.search(sentence, images.problems[0].reason)
+
+
+def test_tables_need_not_be_asked(tmp_path):
+    photo(tmp_path / "a.jpg")
+    table(tmp_path / "positions.csv", "file,x_m,y_m", "a.jpg,1,2", "gone.jpg,3,4")
+    for source in (tmp_path, [tmp_path / "a.jpg"]):
+        images = ImageSet.open(source, ask_tables=False)
+        assert positions(images) == {"a.jpg": None}
+        assert images.problems == ()
 
 
 def test_rows_that_cannot_be_used_are_listed_with_their_lines(tmp_path):

@@ -6,6 +6,7 @@ from sameplace.datasets.dataset import Dataset
 from sameplace.datasets.truth import LeaveOut, WithinMetres
 from sameplace.errors import DatasetError
 from sameplace.images import ImageRecord, ImageSet
+from sameplace.images.table import TABLE_NAME
 
 DATABASE, QUERIES = "database", "queries"
 
@@ -25,11 +26,12 @@ def load_folder(folder: str | Path, *, radius: float = 25.0, burst: bool = False
             raise DatasetError(
                 f"{folder} has a folder {QUERIES} but no folder {DATABASE} beside it; put the geotagged photos there."
             )
-        database, unplaced = _placed(folder / DATABASE)
-        queries, unplaced_queries = _placed(folder / QUERIES)
+        database, unplaced, tables = _placed(folder / DATABASE)
+        queries, unplaced_queries, query_tables = _placed(folder / QUERIES)
         unplaced += unplaced_queries
+        tables += query_tables
     else:
-        database, unplaced = _placed(folder)
+        database, unplaced, tables = _placed(folder)
         queries = database
         if len(database) < 2:
             raise DatasetError(f"{folder} holds one photo with a position; leave-one-out needs two or more.")
@@ -39,18 +41,19 @@ def load_folder(folder: str | Path, *, radius: float = 25.0, burst: bool = False
         queries=queries,
         truth=WithinMetres(radius),
         left_out=left_out,
-        remark=_remark(leave_out=queries is database, unplaced=unplaced),
+        remark=_remark(leave_out=queries is database, unplaced=unplaced, tables=tables),
     )
 
 
-def _remark(leave_out: bool, unplaced: int) -> str:
+def _remark(leave_out: bool, unplaced: int, tables: list[str]) -> str:
     parts = ["each photo asks for the others"] if leave_out else []
     parts += [f"{unplaced} photos without a position or unreadable were left out"] if unplaced else []
+    parts += [table.rstrip(".") for table in tables[:1]]
     return "; ".join(parts)
 
 
-def _placed(folder: Path) -> tuple[tuple[ImageRecord, ...], int]:
-    """The photos below a folder whose position is known, and how many others there are."""
+def _placed(folder: Path) -> tuple[tuple[ImageRecord, ...], int, list[str]]:
+    """The photos below a folder whose position is known, how many others there are, and what is wrong with a positions.csv."""
     images = ImageSet.open(folder)
     records = images.records()
     placed = tuple(record for record in records if record.position is not None)
@@ -58,4 +61,5 @@ def _placed(folder: Path) -> tuple[tuple[ImageRecord, ...], int]:
         reasons = [problem.reason for problem in images.problems] + [record.why_unplaced for record in records]
         why = reasons[0] if reasons else "There is no photo at all."
         raise DatasetError(f"No photo below {folder} has a known position. {why}")
-    return placed, len(images.files) - len(placed)
+    tables = [problem.reason for problem in images.problems if Path(problem.path).name.lower() == TABLE_NAME]
+    return placed, len(images.files) - len(placed), tables

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sameplace.describer import Describer
 from sameplace.errors import ImageError
-from sameplace.images import Problem, read_image
+from sameplace.images import Problem, View, read_image
 from sameplace.shapes import Array, Float32, Int64
 from sameplace.threads import usable_cores
 
@@ -28,14 +28,14 @@ class Described:
 
 
 def describe(
-    sources: Sequence[str | Path | bytes],
+    sources: Sequence[str | Path | bytes | View],
     describer: Describer,
     *,
     batch: int = 16,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Described]:
-    """Describe photos in order; one that cannot be read becomes a failure and costs nothing else.
+    """Describe photos, or views of photos, in order; one that cannot be read becomes a failure and costs nothing else.
 
     `workers` threads decode (Pillow lets them run side by side; as many as there are cores), at most two batches ahead.
     `progress` is called after each batch with the photos done and their total.
@@ -55,7 +55,7 @@ def describe(
 
 
 def _decoded_ahead(
-    pool: ThreadPoolExecutor, sources: Sequence[str | Path | bytes], size: tuple[int, int], ahead: int
+    pool: ThreadPoolExecutor, sources: Sequence[str | Path | bytes | View], size: tuple[int, int], ahead: int
 ) -> Iterator[NDArray[np.uint8] | ImageError]:
     """The photos in order, while the pool already works on the next ones."""
     waiting: deque[Future[NDArray[np.uint8] | ImageError]] = deque()
@@ -67,7 +67,7 @@ def _decoded_ahead(
         yield waiting.popleft().result()
 
 
-def _decoded(source: str | Path | bytes, size: tuple[int, int]) -> NDArray[np.uint8] | ImageError:
+def _decoded(source: str | Path | bytes | View, size: tuple[int, int]) -> NDArray[np.uint8] | ImageError:
     try:
         return read_image(source, size)
     except ImageError as error:
@@ -97,5 +97,5 @@ def _described(
     )
 
 
-def _name(source: str | Path | bytes, row: int) -> str:
+def _name(source: str | Path | bytes | View, row: int) -> str:
     return f"image {row}" if isinstance(source, bytes) else str(source)

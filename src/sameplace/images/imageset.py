@@ -24,18 +24,22 @@ class ImageSet:
         self._origins = origins
 
     @classmethod
-    def open(cls, source: str | Path | Sequence[str | Path], positions: str | Path | None = None) -> "ImageSet":
+    def open(
+        cls, source: str | Path | Sequence[str | Path], positions: str | Path | None = None, *, ask_tables: bool = True
+    ) -> "ImageSet":
         """Find the photos of a folder and its sub-folders, of a CSV with a column `file`, or of a list of photos, folders and CSVs.
 
         In a folder, hidden files and files without an image's suffix are passed over, unless a positions.csv names them. The file
         paths in a CSV start at its folder. `positions` is a CSV that is asked before all others and adds no photos; its file paths
-        may also start at the folder of photos. ImageError where nothing is there, PositionError where a CSV is none.
+        may also start at the folder of photos. Where positions do not matter, `ask_tables=False` leaves every positions.csv unread.
+        ImageError where nothing is there, PositionError where a CSV that was given is none; a positions.csv that is none is a
+        problem.
         """
         sources = [absolute(path) for path in ([source] if isinstance(source, str | Path) else source)]
         if sources and not any(Path(path).exists() for path in sources):
             raise ImageError(f"There is nothing at {sources[0]}; give a folder of photos, photos, or a CSV with a column `file`.")
         survey, root = Survey(), Path(common_folder(sources))
-        survey.include(sources)
+        survey.include(sources, ask_tables=ask_tables)
         if positions is not None:
             table = Path(absolute(positions))
             survey.place(str(table), (str(table.parent), str(root)), known_only=True)

@@ -20,6 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from sameplace.errors import ImageError, MissingExtra
 from sameplace.images.remarks import SILENCE
+from sameplace.images.view import View
 from sameplace.shapes import Array, Float32, UInt8
 
 PIXEL_LIMIT: Final = 100_000_000
@@ -48,12 +49,24 @@ UPRIGHT: Final = {
 
 
 def read_image(
-    source: str | Path | bytes, size: tuple[int, int], *, pixel_limit: int = PIXEL_LIMIT
+    source: str | Path | bytes | View, size: tuple[int, int], *, pixel_limit: int = PIXEL_LIMIT
 ) -> UInt8[Array, "height width 3"]:
     """Read a photo, upright, as RGB of the given height and width; the whole photo is squashed to that shape, nothing is cut off.
 
-    Colour profiles are not applied. Raises ImageError for whatever is no readable image.
+    A view is squashed likewise: the part that it shows, turned as it says. Colour profiles are not applied. Raises ImageError for
+    whatever is no readable image.
     """
+    if not isinstance(source, View):
+        return _read(source, size, pixel_limit)
+    untwisted = size if source.turns % 2 == 0 else (size[1], size[0])
+    if source.box is None:
+        pixels = _read(source.path, untwisted, pixel_limit)
+    else:
+        pixels = _read_part(source.path, source.box, untwisted, pixel_limit)
+    return np.ascontiguousarray(np.rot90(pixels, source.turns))
+
+
+def _read(source: str | Path | bytes, size: tuple[int, int], pixel_limit: int) -> UInt8[Array, "height width 3"]:
     with opened(source) as image:
         box = _reduce(image, size, pixel_limit, _name(source))
         with understood(_name(source)):
@@ -64,6 +77,31 @@ def read_image(
     resized = plain.resize(_axes(size, orientation), RESAMPLING, box=box)
     if orientation in UPRIGHT:
         resized = resized.transpose(UPRIGHT[orientation])
+    return _pixels(resized)
+
+
+def _read_part(
+    source: Path, box: tuple[float, float, float, float], size: tuple[int, int], pixel_limit: int
+) -> UInt8[Array, "height width 3"]:
+    """The pixels of a part, of which no pixel outside is mixed in: the photo is decoded whole, turned upright, and cut."""
+    with opened(source) as image:
+        _limit(image, pixel_limit, _name(source))
+        with understood(_name(source)):
+            image.load()
+            plain = _plain(image)
+        orientation = _orientation(image)
+    upright = plain.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else plain
+    left, top = (max(round(edge), 0) for edge in box[:2])
+    right, bottom = min(round(box[2]), upright.width), min(round(box[3]), upright.height)
+    if left >= right or top >= bottom:
+        raise ImageError(
+            f"A part of {_name(source)} was wanted at {' '.join(f'{edge:g}' for edge in box)} (left, top, right, bottom), but the "
+            f"photo has {upright.width:,} x {upright.height:,} pixels; check that list and photo belong together."
+        )
+    return _pixels(upright.crop((left, top, right, bottom)).resize((size[1], size[0]), RESAMPLING))
+
+
+def _pixels(resized: Image.Image) -> UInt8[Array, "height width 3"]:
     if resized.mode == "F":
         resized = Image.fromarray(np.clip(np.rint(np.asarray(resized)), 0, 255).astype(np.uint8))
     return np.array(resized.convert("RGB"))

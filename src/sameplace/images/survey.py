@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sameplace.errors import PositionError
 from sameplace.images.reading import SUFFIXES
 from sameplace.images.table import TABLE_NAME, read_table
 
@@ -52,26 +53,43 @@ class Survey:
             for path, (size, mtime_ns) in self._found.items()
         ]
 
-    def include(self, sources: Sequence[str]) -> None:
-        """Add photos, folders and CSVs, given by absolute paths; the more a source says on purpose, the later it speaks."""
+    def include(self, sources: Sequence[str], *, ask_tables: bool = True) -> None:
+        """Add photos, folders and CSVs, given by absolute paths; the more a source says on purpose, the later it speaks.
+
+        Unless `ask_tables`, a table that just lies there is not read.
+        """
         folders = [path for path in sources if os.path.isdir(path)]
         tables = [path for path in sources if path.lower().endswith(".csv") and os.path.isfile(path)]
         others = {*folders, *tables}
         photos = [path for path in sources if path not in others]
         for path in photos:
             self._add(path)
-        for folder in sorted({os.path.dirname(path) for path in photos}):
+        for folder in sorted({os.path.dirname(path) for path in photos}) if ask_tables else ():
             if os.path.isfile(table := os.path.join(folder, TABLE_NAME)):
-                self.place(table, (folder,), known_only=True, complain=False)
+                self.place(table, (folder,), named=False, known_only=True, complain=False)
         for folder in folders:
-            self._walk(folder)
+            lying = self._walk(folder)
+            for table in lying if ask_tables else ():
+                self.place(table, (os.path.dirname(table),), named=False)
         for table in tables:
             self.place(table, (os.path.dirname(table),))
 
-    def place(self, table: str, folders: Sequence[str], *, known_only: bool = False, complain: bool = True) -> None:
-        """Let a table speak of its photos, whose paths start at one of the folders; it adds photos unless `known_only`."""
+    def place(
+        self, table: str, folders: Sequence[str], *, named: bool = True, known_only: bool = False, complain: bool = True
+    ) -> None:
+        """Let a table speak of its photos, whose paths start at one of the folders; it adds photos unless `known_only`.
+
+        One that is no table raises PositionError where the user named it, and is a problem where it just lay there.
+        """
         lines: dict[str, int] = {}
-        for row in read_table(Path(table)):
+        try:
+            rows = list(read_table(Path(table)))
+        except PositionError as error:
+            if named:
+                raise
+            self.problems.append(Problem(path=table, reason=str(error)))
+            return
+        for row in rows:
             origin = f"Line {row.line} of {table}"
             if row.broken:
                 self.problems.append(Problem(path=table, reason=f"{origin} is not used: {row.broken}."))
@@ -88,7 +106,8 @@ class Survey:
                 self._rows[path] = row.cells
                 self.origins[path] = origin
 
-    def _walk(self, root: str) -> None:
+    def _walk(self, root: str) -> list[str]:
+        """Add the photos of a folder; returns its tables, from the outermost in, so that the nearest one has the last word."""
         folders, links, tables, visited = [root], list[str](), list[str](), set[tuple[int, int]]()
         while folders or links:
             # Links last: a folder that is reached in two ways keeps its own name, and a loop of links ends.
@@ -112,8 +131,7 @@ class Survey:
                     tables.append(entry.path)
                 elif _is_folder(entry):
                     (links if entry.is_symlink() else folders).append(entry.path)
-        for table in tables:  # from the outermost in, so that the nearest one has the last word
-            self.place(table, (os.path.dirname(table),))
+        return tables
 
     def _add(self, path: str) -> bool:
         try:
