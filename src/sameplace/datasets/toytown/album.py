@@ -20,7 +20,8 @@ from sameplace.errors import DatasetError
 from sameplace.shapes import Array, Float32
 
 SIZE = 256, 192
-README = """Toytown, drawn by sameplace (seed {seed}): {places} places, photographed on two passes.
+SIGN = "Toytown, drawn by sameplace"
+README = """{sign} (seed {seed}): {places} places, photographed on two passes.
 
 database/  first pass, by day in summer
 queries/   second pass, months later: dusk, night, rain, fog and snow, from up to 2.5 m and some degrees off
@@ -73,13 +74,16 @@ PASSES = (
 def draw(folder: str | Path, *, places: int = 100, seed: int = 0) -> Path:
     """Draw a tiny town and photograph it on two passes: `database/` by day, `queries/` months later at night and in the rain.
 
-    Every seed is another town somewhere else; the same seed draws the same photos.
+    Every seed is another town somewhere else; the same seed draws the same photos. DatasetError where the folder holds anything
+    but a drawn town.
     """
     if places < 1:
         raise ValueError(f"A town has at least one place, got {places}.")
     folder = Path(folder)
     town = plan(places, seed, np.random.default_rng((seed, 0)))
     _make_room(folder, {f"{index:04d}.jpg" for index in range(places)})
+    # First, so that a town whose drawing was interrupted can be drawn again.
+    (folder / "README.txt").write_text(README.format(sign=SIGN, seed=seed, places=places), encoding="utf-8")
     weathers = [drive.weathers_of(town, np.random.default_rng((seed, 3, number))) for number, drive in enumerate(PASSES)]
     rows: dict[str, list[dict[str, str]]] = {drive.folder: [] for drive in PASSES}
     # One street at a time: the drawn houses of a whole town would fill memory.
@@ -94,12 +98,24 @@ def draw(folder: str | Path, *, places: int = 100, seed: int = 0) -> Path:
             table = csv.DictWriter(file, ["file", "lat", "lon", "heading_deg", "time", "place", "weather"])
             table.writeheader()
             table.writerows(rows[drive.folder])
-    (folder / "README.txt").write_text(README.format(seed=seed, places=places), encoding="utf-8")
     return folder
 
 
+def is_town(folder: Path) -> bool:
+    """Whether a folder holds a drawn town, which its README.txt says."""
+    try:
+        with (folder / "README.txt").open("rb") as file:
+            return file.read(len(SIGN)) == SIGN.encode()
+    except OSError:
+        return False
+
+
 def _make_room(folder: Path, names: set[str]) -> None:
-    """Make the folders; photos that the new town would not replace must not end up in it."""
+    """Make the folders; what others have put there is not drawn over, and does not end up in the new town."""
+    folder.mkdir(parents=True, exist_ok=True)
+    foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if foreign and not is_town(folder):
+        raise DatasetError(f"{folder} already holds {foreign[0]}, and is no town drawn before; choose another folder.")
     for drive in PASSES:
         (folder / drive.folder).mkdir(parents=True, exist_ok=True)
         strange = sorted(path.name for path in (folder / drive.folder).glob("*.jpg") if path.name not in names)
