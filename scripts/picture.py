@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from sameplace import Atlas, Estimate, ImageSet, Positions, distance
-from sameplace.atlas.plan import Plan
 from sameplace.datasets.toytown import draw
+from sameplace.pages.plan import Plan
 
 SCALE = 2  # drawn larger and shrunk, for smooth edges
 WIDTH, HEIGHT, EDGE, GAP = 1280, 440, 28, 24

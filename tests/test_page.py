@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sameplace.atlas.estimate import Estimate, Match
-from sameplace.atlas.page import DOTS, page, write_page
-from sameplace.atlas.plan import Plan, thinned
+from sameplace.atlas.page import page, write_page
 from sameplace.geo import LatLon, LocalPoint, Positions
 from sameplace.images import Problem
+from sameplace.pages.drawing import DOTS
+from sameplace.pages.plan import Plan, thinned
 
 HERE = LatLon(52.5, 13.4)
 

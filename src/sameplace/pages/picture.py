@@ -1,0 +1,38 @@
+"""Small upright copies of photos inside a page, without any of their files' metadata."""
+
+import base64
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from sameplace.errors import SameplaceError
+from sameplace.images import View, read_image
+from sameplace.images.header import upright_size
+from sameplace.pages.markup import text
+
+
+def picture(source: str | Path | View, longest: int) -> str:
+    """An img element whose longer side has at most so many pixels, or a sentence where the file has gone or is broken."""
+    path = Path(source.path if isinstance(source, View) else source)
+    try:
+        pixels = read_image(source, _fitted(upright_size(source), longest))
+    except (SameplaceError, OSError):
+        what = "cannot be read" if path.is_file() else "is no longer there"
+        return f'<span class="missing">The picture {what}</span>'
+    stored = BytesIO()
+    Image.fromarray(pixels).save(stored, "JPEG", quality=80, optimize=True)
+    data = base64.b64encode(stored.getvalue()).decode("ascii")
+    height, width, _ = pixels.shape
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{text(path.name)}" width="{width}" height="{height}">'
+
+
+def _fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """A height and width of the same shape, brought down to some pixels on the longer side.
+
+    >>> _fitted((1500, 3000), 560)
+    (280, 560)
+    """
+    height, width = size
+    scale = min(longest / max(height, width), 1)
+    return max(round(height * scale), 1), max(round(width * scale), 1)
