@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINED := --constraint constraints.txt
 
-.PHONY: help demo check check-slow check-data format docs clean
+.PHONY: help demo check check-slow check-data format docs results clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -35,6 +35,9 @@ docs: $(VENV)/.complete  ## write the generated pages of docs/ and the README's 
 	$(BIN)/python scripts/docs.py
 	$(BIN)/python scripts/picture.py
 
+results: $(VENV)/.complete  ## evaluate every model and baseline on the photos that SAMEPLACE_DATA names, and write the tables
+	$(BIN)/python scripts/results.py
+
 clean:  ## drop the environment and everything else that was made
 	rm -rf $(VENV) demo build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find src tests -name __pycache__ -type d -exec rm -rf {} +
@@ -51,5 +54,5 @@ $(VENV)/.recognises: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.complete: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing sameplace with everything for development into $(VENV), which takes some minutes ..."
-	@$(PIP) install $(CONSTRAINED) --editable '.[train,export,transformers,heic,dev]' --editable distributions/sameplace-vgg16-vlad
+	@$(PIP) install $(CONSTRAINED) --editable '.[train,export,transformers,heic,benchmarks,verify,dev]' --editable distributions/sameplace-vgg16-vlad
 	@touch $@ $(VENV)/.recognises

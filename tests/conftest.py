@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -24,6 +25,12 @@ class TinyDescriber:
         centred = cells - cells.mean(axis=1, keepdims=True)
         centred[np.ptp(cells, axis=1) < 1e-3] = 1  # an image of one colour has no direction of its own
         return centred / np.linalg.norm(centred, axis=1, keepdims=True)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test finds descriptors that another one, or its user, has left."""
+    monkeypatch.setenv("SAMEPLACE_CACHE", str(tmp_path_factory.getbasetemp() / f"cache-{uuid4().hex}"))
 
 
 @pytest.fixture
