@@ -1,12 +1,17 @@
-"""Write docs/cli.md from the command line's own help and the JSON schemas."""
+"""Write docs/cli.md from the command line's own help and the JSON schemas, docs/benchmarks.md from the catalogue of datasets."""
 
+import inspect
 import json
+import re
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 
+from sameplace import datasets
 from sameplace.cli.app import VERBS, app
+from sameplace.datasets import KnownDataset
 
 DOCS = Path(__file__).parent.parent / "docs"
 EXAMPLES = {
@@ -22,7 +27,12 @@ EXAMPLES = {
         "sameplace evaluate efficientnet-lite0-vlad toytown",
         "sameplace evaluate efficientnet-lite0-vlad my-photos/ --burst --recall-at 1 5",
     ],
-    "show": ["sameplace show models", "sameplace show holiday.atlas --json"],
+    "show": [
+        "sameplace show models",
+        "sameplace show holiday.atlas --json",
+        "sameplace show my-photos/ --map my-photos.html",
+        "sameplace show gardens-point --root gardens/ --thorough",
+    ],
     "remove": ["sameplace remove holiday/private/ --atlas holiday.atlas"],
     "toytown": ["sameplace toytown toytown/"],
 }
@@ -40,6 +50,25 @@ with `locate` one line a photo. Keys and meanings are kept stable; each verb's s
 | 1 | failed, and one sentence says why; `locate`: a photo could not be read, the others are answered; `index`: nothing usable |
 | 2 | misused: an unknown verb, flag, model or dataset |
 | 130 | interrupted; what was committed stays |
+"""
+
+BENCHMARKS = """\
+# Benchmarks
+
+This page is written by `make docs` from the catalogue and from what the loaders say of themselves.
+
+```sh
+sameplace show datasets
+sameplace show gardens-point --root gardens/
+sameplace evaluate efficientnet-lite0-vlad gardens-point --root gardens/
+```
+
+A benchmark is loaded by its name, from the folder where you have put it: `--root`. Its counts are checked as it is
+loaded, and what is missing is told with where to get it. `sameplace show NAME --root DIR` looks for everything else that
+may be the matter with it. No figure is printed without the protocol it was measured by. A folder of your own photos is a
+dataset, too: see [the command line](cli.md#evaluate).
+
+Recall is over all queries, those without a right image as misses; recall over answerable queries is printed beside it.
 """
 
 
@@ -76,5 +105,48 @@ def table(schema: dict[str, object]) -> str:
     return "\n".join(["| key | type | meaning |", "|---|---|---|", *dict.fromkeys(rows), ""])
 
 
+def benchmarks() -> str:
+    """The page of benchmarks as it should be: a table of all, and a section for each loader."""
+    rows = ["| name | database | queries | what counts as right |", "|---|---:|---:|---|"]
+    loaders: dict[object, list[KnownDataset]] = {}
+    for known in datasets.known():
+        vary = " (others are accepted)" if known.counts_vary else ""
+        rows.append(f"| `{known.name}` | {known.database:,} | {known.queries:,}{vary} | {_cell(known.protocol)} |")
+        loaders.setdefault(_loader(known), []).append(known)
+    sections = ["\n## Where they come from, and how they lie on disk\n"]
+    for loader, some in loaders.items():
+        sections.append(f"### {', '.join(known.name for known in some)}\n")
+        sources: dict[str, list[str]] = {}
+        for known in some:
+            sources.setdefault(_source(known), []).append(known.name)
+        sections += [f"- {', '.join(names)}: {source}" for source, names in sources.items()]
+        sections.append(f"\n{_literal(inspect.getdoc(loader) or '')}\n")
+    return "\n".join([BENCHMARKS, *rows, *sections])
+
+
+def _loader(known: KnownDataset) -> object:
+    """The function that reads it, which says in its docstring what it reads."""
+    loader: object = known.load
+    while isinstance(loader, partial):
+        loader = loader.func
+    return loader
+
+
+def _source(known: KnownDataset) -> str:
+    """The publication, and how the data are obtained."""
+    return f"{_literal(known.reference)}. Get {_literal(known.obtain)}."
+
+
+def _cell(text: str) -> str:
+    return _literal(text).replace("|", "\\|")
+
+
+def _literal(text: str) -> str:
+    """Text that says the same in Markdown: signs that mean something there are escaped, outside of code and within words."""
+    parts = re.split(r"(`[^`]*`)", text)
+    return "".join(part if part.startswith("`") else re.sub(r"(?<!\w)_|_(?!\w)|[*<>[\]]", r"\\\g<0>", part) for part in parts)
+
+
 if __name__ == "__main__":
     (DOCS / "cli.md").write_text(page(), encoding="utf-8")
+    (DOCS / "benchmarks.md").write_text(benchmarks(), encoding="utf-8")

@@ -28,6 +28,23 @@ def test_the_command_line_page_says_what_help_says():
     assert (ROOT / "docs" / "cli.md").read_text("utf-8") == generated, "run `make docs`"
 
 
+def test_the_page_of_benchmarks_says_what_the_catalogue_says():
+    generated = runpy.run_path(str(ROOT / "scripts" / "docs.py"))["benchmarks"]()
+    assert (ROOT / "docs" / "benchmarks.md").read_text("utf-8") == generated, "run `make docs`"
+
+
+def test_every_benchmark_is_on_its_page_with_its_counts_and_what_its_loader_reads():
+    from sameplace import datasets
+
+    text = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    headings = {name for heading in re.findall(r"^### (.+)$", text, re.MULTILINE) for name in heading.split(", ")}
+    assert headings == {known.name for known in datasets.known()}
+    for known in datasets.known():
+        assert f"| `{known.name}` | {known.database:,} | {known.queries:,}" in text
+    sections = re.split(r"^### .+$", text, flags=re.MULTILINE)[1:]
+    assert all(len(section.split()) > 12 for section in sections)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_a_section_a_schema_and_an_example(verb):
     assert VERBS[verb].__doc__.strip().endswith(".")

@@ -27,6 +27,14 @@ def _known_model(_type: Any, name: str | None) -> None:
         raise UsageError(str(error)) from error
 
 
+def _known_contender(_type: Any, name: str | None) -> None:
+    from sameplace.evaluation.baselines import NAMES
+    from sameplace.models.loading import baselines
+
+    if name not in {*NAMES, *baselines()}:
+        _known_model(_type, name)
+
+
 def _known_dataset(_type: Any, name: str) -> None:
     from sameplace import datasets
     from sameplace.errors import DatasetError
@@ -40,5 +48,6 @@ def _known_dataset(_type: Any, name: str) -> None:
 
 
 ModelName = Annotated[str, Parameter(validator=_known_model)]
+ContenderName = Annotated[str, Parameter(validator=_known_contender)]
 DatasetName = Annotated[str, Parameter(validator=_known_dataset)]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts.", negative="", show_default=False)]

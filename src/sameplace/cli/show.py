@@ -1,4 +1,4 @@
-"""`sameplace show`: what models and datasets there are, and what an atlas or a model holds."""
+"""`sameplace show`: what models and datasets there are, what an atlas or a model holds, and what is the matter with a dataset."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -7,41 +7,106 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.types import PositiveFloat
 
 from sameplace.cli.names import Json, UsageError
-from sameplace.cli.output import painted, printable, say, say_json
+from sameplace.cli.output import note, painted, printable, progress, say, say_json
 
 if TYPE_CHECKING:
+    from sameplace.evaluation.doctor import Findings
     from sameplace.models import PublishedModel
+
+LISTS = ("models", "datasets")
 
 
 def show(
-    what: Annotated[str, Parameter(help="models, datasets, an atlas, or a model by name or file.")] = "models",
+    what: Annotated[
+        str, Parameter(help="models, datasets, an atlas, a model by name or file, a dataset by name, or a folder of photos.")
+    ] = "models",
     /,
     *,
+    root: Annotated[Path | None, Parameter(help="Where a known dataset lies, which is then examined.")] = None,
+    radius: Annotated[PositiveFloat, Parameter(help="Metres up to which a folder's photo counts as right.")] = 25.0,
+    burst: Annotated[
+        bool, Parameter(help="Leave out photos within 1 m or 60 s of the one that asks.", negative="", show_default=False)
+    ] = False,
+    thorough: Annotated[
+        bool, Parameter(help="Read every pixel of a dataset, and not the headers alone.", negative="", show_default=False)
+    ] = False,
+    map: Annotated[
+        Path | None, Parameter(help="Also write what was found as one HTML page with a map, which works offline.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Show the published models, the known datasets, what an atlas holds, or a model's card."""
+    """Show models, datasets, what an atlas or a model holds, or examine a dataset: what is the matter with it, worst first."""
     from sameplace import datasets, models
 
     published = [model.name for model in models.published()]
+    known = {dataset.name: dataset for dataset in datasets.known()}
+    if (what in known and root is not None) or (what not in (*LISTS, *known) and _is_photos(what)):
+        findings = _examined(what, root, radius=radius, burst=burst, thorough=thorough)
+        if map is not None:
+            from sameplace.evaluation.doctor import write_page
+
+            write_page(map, findings)
+            note(f"The page is {map}.")
+        say_json(findings.to_json()) if json else _say_findings(findings)
+        return
+    if root is not None or burst or thorough or map is not None or radius != 25.0:
+        hint = "name the --root where it lies" if what in known else "name one, or leave these flags out"
+        raise UsageError(f"--root, --radius, --burst, --thorough and --map are for examining a dataset or a folder: {hint}.")
+    shown: dict[str, Any]
     if what == "models":
         shown = {"models": [_model_line(model) for model in models.published()]}
     elif what == "datasets":
-        shown = {"datasets": [asdict(dataset) for dataset in datasets.known()]}
+        shown = {"datasets": [dataset.facts() for dataset in datasets.known()]}
+    elif what in known:
+        shown = {"dataset": what, **{name: fact for name, fact in known[what].facts().items() if name != "name"}}
     elif Path(what).is_dir():
         shown = _atlas(what)
     elif what in published or what.endswith(".safetensors"):
         shown = _model(what)
     else:
-        near = get_close_matches(what, ["models", "datasets", *published], n=1)
-        hint = f"did you mean {near[0]}?" if near else "`sameplace show models` lists the models."
-        raise UsageError(f"There is no atlas, model or list called {what!r}: {hint}")
+        near = get_close_matches(what, [*LISTS, *published, *known], n=1)
+        hint = f"did you mean {near[0]}?" if near else "`sameplace show models` and `sameplace show datasets` list the names."
+        raise UsageError(f"There is no atlas, model, dataset, folder or list called {what!r}: {hint}")
     if json:
         say_json(shown)
     else:
         for line in _lines(shown):
             say(line)
+
+
+def _is_photos(what: str) -> bool:
+    """A folder that neither is an atlas nor was one."""
+    from sameplace.atlas.manifest import MANIFEST
+    from sameplace.atlas.snapshot import SEGMENTS
+
+    folder = Path(what)
+    return folder.is_dir() and not (folder / MANIFEST).exists() and not (folder / SEGMENTS).is_dir()
+
+
+def _examined(what: str, root: Path | None, *, radius: float, burst: bool, thorough: bool) -> "Findings":
+    from sameplace import datasets
+    from sameplace.errors import DatasetError
+    from sameplace.evaluation.doctor import examine, examine_folder
+
+    with progress("examine") as show:
+        if root is not None:
+            return examine(datasets.load(what, root=root, radius=radius, burst=burst), thorough=thorough, progress=show)
+        try:
+            return examine_folder(what, radius=radius, burst=burst, thorough=thorough, progress=show)
+        except DatasetError as error:
+            raise DatasetError(f"{what} is no atlas, and cannot be examined as a folder of photos: {error}") from error
+
+
+def _say_findings(findings: "Findings") -> None:
+    """The table, with what is wrong in colour."""
+    colours = {"wrong": "red", "doubtful": "yellow", "note": "bold"}
+    for line in str(findings).splitlines():
+        severity, colon, rest = line.partition(":")
+        found = severity in colours and bool(colon)
+        say(f"{painted(severity, colours[severity])}:{printable(rest)}" if found else printable(line))
 
 
 def _model_line(model: "PublishedModel") -> dict[str, Any]:
