@@ -15,6 +15,7 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.numpy import save_file
 
 from conftest import TinyDescriber
 from sameplace.atlas import Atlas, Estimate, disk, writer
@@ -128,6 +129,27 @@ def test_a_small_atlas_cannot_tell_what_it_knows(town, tmp_path):
     few = Atlas.build([town / f"{number:02}.png" for number in range(12)], at=tmp_path / "few", model=TinyDescriber())
     assert len(few) == 12
     assert few.locate(town / "00.png").known is None
+
+
+def test_no_similarity_exceeds_that_of_a_photo_with_itself(tmp_path, town):
+    class Long(TinyDescriber):
+        def describe(self, images):
+            return super().describe(images) * np.float32(1.0001)  # as far off unit length as half precision leaves a descriptor
+
+    atlas = Atlas.build(town, at=tmp_path / "long", model=Long())
+    matches = atlas.locate(town / "07.png", top=24).matches
+    assert matches[0].similarity == 1
+    assert all(-1 <= match.similarity <= 1 for match in matches)
+
+
+def test_a_level_of_impostors_is_no_higher_than_one(tmp_path, town):
+    class Same(TinyDescriber):
+        def describe(self, images):
+            return np.full((len(images), self.dim), 1.0001 / np.sqrt(self.dim), np.float32)
+
+    atlas = Atlas.build(town, at=tmp_path / "same", model=Same())
+    assert atlas.summary()["impostor_similarity"] == 1
+    assert atlas.locate(town / "07.png").known is False
 
 
 def test_many_photos_are_answered_in_order_and_an_unreadable_one_by_its_problem(atlas, town, tmp_path):
@@ -290,6 +312,24 @@ def test_prune_drops_what_is_gone_below_the_folder_and_only_there(atlas, town, t
     assert str(tmp_path / "village" / "a.png") in paths(atlas)
 
 
+def test_prune_by_a_list_drops_what_is_gone_from_the_folders_of_its_photos_and_nothing_else(atlas, town, tmp_path):
+    draw(tmp_path / "village", ["a.png", "b.png", "c.png"], lambda number: f"50,{number}")
+    for seed, name in enumerate(("a.png", "b.png", "c.png")):
+        picture(70 + seed).save(tmp_path / "village" / name)
+    (tmp_path / "lists").mkdir()
+    rows = {"../village/a.png": "50,0", "../village/b.png": "50,1", "../village/c.png": "50,2"}
+    table(tmp_path / "lists", rows)
+    assert atlas.add(tmp_path / "lists" / "positions.csv").added == 3
+    (tmp_path / "village" / "b.png").unlink()
+    (town / "00.png").unlink()
+    table(tmp_path / "lists", {"../village/a.png": "50,0"})
+    changes = atlas.add(tmp_path / "lists" / "positions.csv", prune=True)
+    assert (changes.removed, len(atlas)) == (1, 26)
+    left = paths(reopened(atlas))
+    assert str(tmp_path / "village" / "b.png") not in left
+    assert {str(tmp_path / "village" / "c.png"), str(town / "00.png")} <= left
+
+
 def test_prune_with_no_photo_left_suspects_a_missing_disk(atlas, town):
     for path in town.iterdir():
         path.unlink()
@@ -360,6 +400,20 @@ def test_a_photo_that_loses_its_position_keeps_the_old_one_and_is_listed(atlas, 
     assert (changes.updated, len(changes.skipped)) == (0, 24)
     assert "the atlas keeps" in changes.skipped[0].reason
     assert content(atlas) == old
+
+
+def test_photos_without_a_position_are_not_read_to_the_end_on_every_run(atlas, town, monkeypatch):
+    picture(50).save(town / "nowhere.png")
+    monkeypatch.setattr("hashlib.file_digest", lambda *_: pytest.fail("the whole file was read"))
+    assert [Path(problem.path).name for problem in atlas.add(town).skipped] == ["nowhere.png"]
+
+
+def test_a_stray_photo_that_comes_first_does_not_decide_the_frame_of_a_new_atlas(town, tmp_path):
+    (town / "0").mkdir()
+    picture(80).save(town / "0" / "@3@4@.png")
+    changes = Atlas.open_or_create(tmp_path / "new", TinyDescriber()).add(town)
+    assert (changes.added, [Path(problem.path).name for problem in changes.skipped]) == (24, ["@3@4@.png"])
+    assert Atlas.open(tmp_path / "new").frame == "earth"
 
 
 def test_positions_of_another_frame_are_listed(atlas, tmp_path):
@@ -452,6 +506,14 @@ def test_a_summary_tells_what_the_atlas_holds(atlas, town):
     assert told["bytes"] == sum(path.stat().st_size for path in atlas.path.rglob("*") if path.is_file())
     assert 0 < told["impostor_similarity"] < 1
     assert (told["model"]["name"], told["runtimes"], told["precision"]) == ("tiny", ["numpy"], "float32")
+
+
+def test_a_summary_is_told_while_another_process_merges(atlas, town):
+    reader = reopened(atlas)
+    atlas.remove([town / f"{number:02}.png" for number in range(20)])
+    told = reader.summary()
+    assert (told["images"], told["self_recall"]) == (24, 1.0)
+    assert told["bytes"] > 0
 
 
 def test_damaged_descriptors_show_in_the_self_recall(atlas):
@@ -708,7 +770,14 @@ def test_an_empty_atlas_takes_on_another_model(tmp_path, town):
     assert len(Atlas.open(tmp_path / "new", TinyDescriber())) == 24
 
 
-def test_the_recorded_model_is_found_by_name_only_when_it_is_needed(atlas, town, monkeypatch):
+def model_file(path, identity):
+    """A file that says which model it is, and holds no weights."""
+    header = {"format_version": 1, "identity": identity, "architecture": {}, "card": {"name": path.stem}}
+    save_file({"nothing": np.zeros(1, np.float32)}, path, metadata={"sameplace": json.dumps(header)})
+    return path
+
+
+def test_the_recorded_model_is_loaded_only_when_it_is_needed(atlas, town, tmp_path, monkeypatch):
     asked = []
 
     def describer(name):
@@ -716,17 +785,39 @@ def test_the_recorded_model_is_found_by_name_only_when_it_is_needed(atlas, town,
         return TinyDescriber()
 
     monkeypatch.setattr("sameplace.models.describer", describer)
-    again = Atlas.open(atlas.path, "tiny")
+    given = model_file(tmp_path / "moved.safetensors", "tiny-1")
+    again = Atlas.open(atlas.path, given)
     again.add(town)
     assert not asked
     assert again.locate(town / "03.png").matches[0].path == str(town / "03.png")
     again.locate(town / "04.png")
-    assert asked == ["tiny"]
+    assert asked == [str(given)]
     monkeypatch.setattr("sameplace.models.describer", lambda name: Other())
     with pytest.raises(AtlasError, match="is another one"):
         Atlas.open(atlas.path).locate(town / "03.png")
     with pytest.raises(AtlasError, match="is another one"):
         Atlas.open(atlas.path, "some.safetensors")
+
+
+def test_another_model_of_the_same_name_is_refused_at_once(atlas, tmp_path, monkeypatch):
+    class Namesake(Other):
+        name = "tiny"
+
+    monkeypatch.setattr("sameplace.models.find", lambda name: model_file(tmp_path / "tiny.safetensors", "other-1"))
+    monkeypatch.setattr("sameplace.models.describer", lambda name: Namesake())
+    with pytest.raises(AtlasError, match=r"tiny \(tiny-1, 192 numbers\), and tiny \(other-1, 192 numbers\) is another one"):
+        Atlas.open(atlas.path, "tiny")
+
+
+def test_a_model_file_that_was_replaced_in_place_is_noticed(town, tmp_path, monkeypatch):
+    file = model_file(tmp_path / "mine.safetensors", "tiny-1")
+    monkeypatch.setattr("sameplace.models.describer", lambda name: TinyDescriber())
+    Atlas.build(town, at=tmp_path / "new", model=file)
+    model_file(file, "other-1")
+    monkeypatch.setattr("sameplace.models.describer", lambda name: Other())
+    for replaced in (lambda: Atlas.open(tmp_path / "new", file), lambda: Atlas.open(tmp_path / "new").locate(town / "00.png")):
+        with pytest.raises(AtlasError, match="is another one"):
+            replaced()
 
 
 def test_a_model_file_is_recorded_by_its_whole_path(tmp_path, town, monkeypatch):

@@ -109,6 +109,31 @@ def test_a_folder_of_photos_can_be_located(atlas, photos, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 12
 
 
+def test_a_folder_without_photos_is_one_sentence(atlas, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(["locate", str(tmp_path / "empty"), "--atlas", str(atlas)]) == 1
+    assert "no photos in" in sentence(capsys.readouterr())
+
+
+def test_what_cannot_be_read_in_a_folder_has_its_own_line_and_no_table_is_asked(atlas, photos, tmp_path, capsys):
+    asked = tmp_path / "asked"
+    asked.mkdir()
+    (asked / "a.jpg").write_bytes((photos / "03.jpg").read_bytes())
+    (asked / "b.jpg").symlink_to(tmp_path / "nothing.jpg")
+    (asked / "c.jpg").write_bytes((photos / "07.jpg").read_bytes())
+    (asked / "positions.csv").write_bytes(b"\xff")
+    assert run(["locate", str(asked), "--atlas", str(atlas), "--json"]) == 1
+    good, dangling, also_good = map(json.loads, capsys.readouterr().out.splitlines())
+    assert [good["lat"], also_good["lat"]] == pytest.approx([52.5054, 52.5126])
+    assert dangling["photo"] == str(asked / "b.jpg")
+    assert "No such file" in dangling["error"]
+    (asked / "a.jpg").unlink()
+    (asked / "c.jpg").unlink()
+    assert run(["locate", str(asked), "--atlas", str(atlas)]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "b.jpg  not readable" in line
+
+
 def test_a_photo_that_cannot_be_read_has_its_own_line_and_the_others_are_answered(atlas, photos, tmp_path, capsys):
     (tmp_path / "broken.jpg").write_bytes((photos / "03.jpg").read_bytes()[:300])
     asked = [str(tmp_path / "broken.jpg"), str(photos / "03.jpg"), str(tmp_path / "missing.jpg")]
@@ -163,6 +188,24 @@ def test_a_folder_without_any_position_fails_and_says_what_is_wanted(tmp_path, c
     photograph(tmp_path / "photos" / "nowhere.jpg", 1)
     assert run(["index", str(tmp_path / "photos"), "--to", str(tmp_path / "town.atlas")]) == 1
     assert "--positions" in capsys.readouterr().err
+
+
+def test_photos_of_which_none_can_be_indexed_fail_in_an_atlas_that_holds_others_too(atlas, photos, tmp_path, capsys):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "text.jpg").write_text("no photo")
+    assert run(["index", str(tmp_path / "more"), "--to", str(atlas)]) == 1
+    printed = capsys.readouterr()
+    assert "12 photos (0 added" in printed.out
+    assert "Nothing could be indexed" in printed.err
+
+
+def test_photos_that_are_there_already_are_a_success_whatever_a_row_or_a_table_is(atlas, photos, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert run(["index", str(tmp_path / "empty"), "--to", str(atlas)]) == 0
+    (photos / "positions.csv").write_text("file,place\n" + "".join(f"{path.name},\n" for path in sorted(photos.glob("*.jpg"))) * 2)
+    assert run(["index", str(photos), "--to", str(atlas)]) == 0
+    (photos / "positions.csv").write_text("")
+    assert run(["index", str(photos), "--to", str(atlas)]) == 0
 
 
 def test_removed_photos_are_no_longer_found(atlas, photos, capsys):

@@ -1,6 +1,7 @@
 """Toytown: drawn the same every time, true positions, geometry that holds, and hard enough to mean something."""
 
 import csv
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sameplace import datasets, evaluate, models
+from sameplace.datasets.catalogue import TOYTOWN
 from sameplace.datasets.toytown import PASSES, draw
 from sameplace.datasets.toytown.camera import Camera
 from sameplace.datasets.toytown.panel import Panel
@@ -149,14 +151,46 @@ def test_a_box_of_a_metre_covers_as_many_pixels_as_a_metre_has():
     assert (windows == 0).sum() == 256
 
 
-def test_a_folder_with_other_photos_is_left_as_it_is(tmp_path):
-    holiday = tmp_path / "queries" / "holiday.jpg"
-    holiday.parent.mkdir()
-    holiday.write_bytes(b"precious")
+@pytest.mark.parametrize("name", ["database/0000.jpg", "queries/holiday.jpg", "README.txt", "database/positions.csv", "diary.md"])
+def test_a_folder_with_other_files_is_left_as_it_is(name, tmp_path):
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_bytes(b"precious")
+    with pytest.raises(DatasetError, match=rf"already holds {name.split('/')[0]}.*choose another folder"):
+        draw(tmp_path, places=1)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_bytes() == b"precious"
+
+
+def test_a_photo_in_a_drawn_town_that_is_none_of_it_is_left_as_it_is(tmp_path):
+    draw(tmp_path, places=1)
+    (tmp_path / "queries" / "holiday.jpg").write_bytes(b"precious")
     with pytest.raises(DatasetError, match=r"already holds holiday\.jpg.*choose another folder"):
         draw(tmp_path, places=1)
-    assert holiday.read_bytes() == b"precious"
-    assert not list(tmp_path.rglob("0000.jpg"))
+    assert (tmp_path / "queries" / "holiday.jpg").read_bytes() == b"precious"
+
+
+def test_a_town_may_be_drawn_again(tmp_path):
+    draw(tmp_path, places=1)
+    (tmp_path / "database" / "0000.jpg").unlink()
+    draw(tmp_path, places=1, seed=1)
+    assert "(seed 1)" in (tmp_path / "README.txt").read_text("utf-8")
+    assert (tmp_path / "database" / "0000.jpg").is_file()
+
+
+def test_by_name_the_town_is_drawn_beside_what_is_there_and_found_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("sameplace.datasets.toytown.draw", lambda folder: draw(folder, places=2))
+    town = replace(TOYTOWN, database=2, queries=2)
+    monkeypatch.setattr("sameplace.datasets.catalogue.KNOWN", (town,))
+    for name in ("database/0000.jpg", "README.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"precious")
+    loaded = datasets.load("toytown", root=tmp_path)
+    assert {record.path.parent.parent for record in loaded.database} == {tmp_path / "toytown"}
+    assert (tmp_path / "database" / "0000.jpg").read_bytes() == b"precious"
+    monkeypatch.setattr("sameplace.datasets.toytown.draw", lambda folder: pytest.fail("it was there already"))
+    for root in (tmp_path, tmp_path / "toytown"):
+        assert datasets.load("toytown", root=root).database == loaded.database
 
 
 def test_a_smaller_town_does_not_mix_with_the_larger_one_that_was_there(tmp_path):

@@ -21,6 +21,7 @@ from sameplace.description import describe
 from sameplace.errors import AtlasError, ImageError, ModelError
 from sameplace.geo import Positions, point
 from sameplace.images import ImageSet, Problem
+from sameplace.modelfile import read_header
 from sameplace.shapes import Array, Float32, Int64
 
 Photos = str | Path | Sequence[str | Path] | ImageSet
@@ -98,8 +99,9 @@ class Atlas:
 
         A photo of the same path, size and time of change and the same row in positions.csv is not opened; `verify` looks at its
         content nevertheless. Photos without a position, or that are no readable images, are skipped with their reasons. `prune`
-        drops photos below the folder of `photos` whose files are gone. All is committed every `commit_every` photos, so that
-        whatever stops the run costs no more than those; `progress` hears how many are done, of how many, and how many are safe.
+        drops photos whose files are gone from below the folder of `photos`, or from below that of a photo which a CSV names. All is
+        committed every `commit_every` photos, so that whatever stops the run costs no more than those; `progress` hears how many
+        are done, of how many, and how many are safe.
         """
         options = Options(commit_every=commit_every, prune=prune, verify=verify, workers=workers, progress=progress)
         start = time.perf_counter()
@@ -197,12 +199,12 @@ class Atlas:
         return self._snapshot.manifest.frame
 
     def _take(self, model: str | Path | Describer) -> None:
-        """Use this model from now on; one that has the recorded name is looked at when it is needed."""
+        """Use this model from now on; a file of the recorded identity is loaded when it is needed."""
         if isinstance(model, str | Path):
-            source = _source(model)
-            if source in (self.model.source, self.model.name):
+            self._source = _source(model)
+            if _identity(model) == self.model.identity:
                 return
-            model, self._source = models.describer(model), source
+            model = models.describer(model)
         elif model.identity != self.model.identity:
             self._source = model.name
         check_describer(self.path, self._snapshot.manifest, model)
@@ -225,6 +227,7 @@ def _estimate(
     snapshot: Snapshot, photo: str, similarities: Float32[Array, " found"], rows: Int64[Array, " found"], top: int
 ) -> Estimate:
     """The answer to one photo from what the search found; the position hears the same matches however many are shown."""
+    similarities = np.clip(similarities, -1, 1)  # descriptors in half precision are not quite of unit length
     entries = [snapshot.entry_at(row) for row in rows.tolist()]
     positions = snapshot.positions(rows)
     heard = slice(DEPTH)
@@ -266,6 +269,14 @@ def _source(model: str | Path | Describer) -> str:
     if not isinstance(model, str | Path):
         return model.name
     return str(_absolute(model)) if Path(model).is_file() else str(model)
+
+
+def _identity(model: str | Path) -> str | None:
+    """The identity of a model that lies in a file, told without loading it; None for any other."""
+    try:
+        return str(read_header(models.find(model))["identity"])
+    except ModelError:  # a baseline has no file; of what is no model at all, loading it tells more
+        return None
 
 
 def _places(path: str) -> Iterator[str]:

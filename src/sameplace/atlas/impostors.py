@@ -35,6 +35,6 @@ def impostor_level(descriptors: Float32[Array, "photos dim"], points: Float64[Ar
     apart = np.triu(np.ones((len(points), len(points)), np.bool_), k=1)
     for photo, point in enumerate(points):
         apart[photo] &= np.square(points - point).sum(axis=1) > APART_M**2
-    similarities = (descriptors @ descriptors.T)[apart]
+    similarities = np.clip((descriptors @ descriptors.T)[apart], -1, 1)
     level = float(np.percentile(similarities, PERCENTILE)) if len(similarities) >= FEWEST_PAIRS else None
     return len(similarities), level

@@ -1,6 +1,7 @@
 """What an atlas holds and how it is kept, in plain values."""
 
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,14 +54,19 @@ def extent(positions: Positions) -> dict[str, float] | None:
 
 
 def size_on_disk(snapshot: Snapshot) -> int:
-    """Bytes of the files that the manifest names, itself included."""
+    """Bytes of the files that the manifest names, itself included, without those that a writer has replaced since."""
     manifest, folder = snapshot.manifest, snapshot.folder
     files: list[Path] = [folder / MANIFEST]
     if manifest.tombstones:
         files.append(folder / TOMBSTONES / manifest.tombstones.file)
     for segment in manifest.segments:
-        files += (folder / SEGMENTS / segment.name).iterdir()
-    return sum(os.stat(file).st_size for file in files)  # noqa: PTH116
+        with suppress(FileNotFoundError):
+            files += (folder / SEGMENTS / segment.name).iterdir()
+    size = 0
+    for file in files:
+        with suppress(FileNotFoundError):
+            size += os.stat(file).st_size  # noqa: PTH116
+    return size
 
 
 def self_recall(snapshot: Snapshot) -> float | None:

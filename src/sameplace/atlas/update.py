@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -146,10 +147,12 @@ class Update:
     def _look_at(self, pool: ThreadPoolExecutor, files: Sequence[ImageFile]) -> list[Looked]:
         """Take the content hash and the record of each file; what cannot be indexed is skipped with its reason."""
         usable = []
-        frame = self.writer.snapshot.manifest.frame
-        for file, answer in zip(files, pool.map(self._look, files), strict=True):
+        answers = list(pool.map(self._look, files))
+        # An empty atlas takes the frame of most of its first photos: a stray one that comes first must not decide.
+        frames = Counter(answer.position.frame for answer in answers if isinstance(answer, Looked))
+        frame = self.writer.snapshot.manifest.frame or max(frames, key=frames.__getitem__, default="")
+        for file, answer in zip(files, answers, strict=True):
             if isinstance(answer, Looked):
-                frame = frame or answer.position.frame
                 if answer.position.frame == frame:
                     usable.append(answer)
                     continue
@@ -163,15 +166,15 @@ class Update:
     def _look(self, file: ImageFile) -> Looked | str | None:
         """What there is to know of a file, or why it cannot be indexed, or None where a closer look shows no change at all."""
         try:
+            record = self.photos.record(file)
+            if record.position is None:  # before the whole file is read: this may happen on every run
+                return record.why_unplaced
             with open(file.path, "rb") as stream:  # noqa: PTH123
                 content = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-            record = self.photos.record(file)
         except OSError as error:
             return f"it cannot be read ({error.strerror}); check its path and permissions"
         except SameplaceError as error:
             return str(error)
-        if record.position is None:
-            return record.why_unplaced
         row = self.standing.get(file.path)
         if row is not None:
             standing = self.writer.snapshot.entry_at(row)
@@ -248,14 +251,14 @@ class Update:
         self.standing = dict(zip(self.standing, rows_now.tolist(), strict=True))
 
     def _prune(self) -> None:
-        """Drop photos below the indexed folder whose files are gone."""
+        """Drop photos whose files are gone from the indexed folder, or from the folder of a photo that is there."""
         if not self.photos.files:
             raise AtlasError(
                 f"There are no photos below {self.photos.root} any more, so pruning would drop all that came from there; "
                 f"is a disk missing? If not, remove that folder from the atlas."
             )
-        below = os.path.join(self.photos.root, "")  # noqa: PTH118
         there = {file.path for file in self.photos.files}
+        below = _outermost({str(self.photos.root), *(os.path.dirname(path) for path in there)})  # noqa: PTH120
         gone = [
             row
             for row, entry in self.writer.snapshot.entries()
@@ -269,6 +272,15 @@ class Update:
         self.done = done
         if self.options.progress is not None:
             self.options.progress(done, self.total, self.committed)
+
+
+def _outermost(folders: Iterable[str]) -> tuple[str, ...]:
+    """What the paths below some folders start with, folders within others left out."""
+    starts: list[str] = []
+    for start in sorted(os.path.join(folder, "") for folder in folders):  # noqa: PTH118
+        if not starts or not start.startswith(starts[-1]):
+            starts.append(start)
+    return tuple(starts)
 
 
 def finish(writer: Writer) -> None:

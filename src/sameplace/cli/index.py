@@ -1,13 +1,17 @@
 """`sameplace index`: describe photos and keep them in an atlas."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
 from sameplace.cli.names import Json, ModelName
 from sameplace.cli.output import counted, list_problems, note, printable, progress, say, say_json
+
+if TYPE_CHECKING:
+    from sameplace.atlas import Changes
+    from sameplace.images import ImageSet
 
 
 def index(
@@ -68,9 +72,15 @@ def index(
         news = f"{changes.added:,} added, {changes.updated:,} updated, {changes.removed:,} removed"
         say(f"{printable(str(to))}: {counted(len(atlas), 'photo')} ({news}) in {changes.seconds:.1f} s with {atlas.model.name}")
         list_problems(f"{counted(len(changes.skipped), 'photo')} left out", changes.skipped)
-    if not len(atlas):
+    if not len(atlas) or _all_left_out(images, changes):
         note(
             "sameplace: Nothing could be indexed; photos with GPS in their EXIF data, or a CSV given with --positions, are wanted."
         )
         return 1
     return 0
+
+
+def _all_left_out(images: "ImageSet", changes: "Changes") -> bool:
+    """Whether there were photos, and not one of them could be used."""
+    unused = {problem.path for problem in set(changes.skipped) - set(images.problems)}  # the latter also tell of single rows
+    return bool(changes.skipped) and all(file.path in unused for file in images.files)

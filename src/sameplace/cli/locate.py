@@ -33,19 +33,21 @@ def locate(
     from sameplace.images import Problem
 
     opened = Atlas.open(atlas, model)
-    paths = _files(photos)
-    width = min(max(len(shortened(path)) for path in paths), 40)
-    answers = []
+    asked = _asked(photos)
+    width = min(max(len(shortened(one.path if isinstance(one, Problem) else one)) for one in asked), 40)
+    located = opened.locate_all([one for one in asked if isinstance(one, str)], top)
+    answers: list[Estimate | Problem] = []
     # Where the answers scroll past on the same terminal, they are progress enough.
     with nullcontext() if sys.stdout.isatty() else progress("locate") as show:
-        for answer in opened.locate_all(paths, top):
+        for one in asked:
+            answer = one if isinstance(one, Problem) else next(located)
             answers.append(answer)
             if json:
                 say_json(_as_json(answer))
             else:
                 say(_as_line(answer, width))
             if show is not None:
-                show(len(answers), len(paths))
+                show(len(answers), len(asked))
     if map is not None:
         from sameplace.atlas.page import write_page
 
@@ -54,15 +56,22 @@ def locate(
     return 1 if any(isinstance(answer, Problem) for answer in answers) else 0
 
 
-def _files(photos: list[Path]) -> list[str]:
-    """The photos themselves, and those in folders."""
+def _asked(photos: list[Path]) -> "list[str | Problem]":
+    """The photos themselves, and those in folders, with what cannot be read there in its place."""
+    from sameplace.errors import ImageError
     from sameplace.images import ImageSet
 
-    return [
-        path
-        for photo in photos
-        for path in ([file.path for file in ImageSet.open(photo).files] if photo.is_dir() else [str(photo)])
-    ]
+    asked: list[str | Problem] = []
+    for photo in photos:
+        if photo.is_dir():
+            found = ImageSet.open(photo, ask_tables=False)
+            by_path = {file.path: file.path for file in found.files} | {problem.path: problem for problem in found.problems}
+            asked += [by_path[path] for path in sorted(by_path)]
+        else:
+            asked.append(str(photo))
+    if not asked:
+        raise ImageError(f"There are no photos in {photos[0]}; give photos, or folders of photos.")
+    return asked
 
 
 def _as_json(answer: "Estimate | Problem") -> dict[str, object]:

@@ -13,6 +13,7 @@ from sameplace.cli.names import Json, UsageError
 from sameplace.cli.output import note, painted, printable, progress, say, say_json
 
 if TYPE_CHECKING:
+    from sameplace.datasets import KnownDataset
     from sameplace.evaluation.doctor import Findings
     from sameplace.models import PublishedModel
 
@@ -39,9 +40,8 @@ def show(
     json: Json = False,
 ) -> None:
     """Show models, datasets, what an atlas or a model holds, or examine a dataset: what is the matter with it, worst first."""
-    from sameplace import datasets, models
+    from sameplace import datasets
 
-    published = [model.name for model in models.published()]
     known = {dataset.name: dataset for dataset in datasets.known()}
     if (what in known and root is not None) or (what not in (*LISTS, *known) and _is_photos(what)):
         findings = _examined(what, root, radius=radius, burst=burst, thorough=thorough)
@@ -55,26 +55,32 @@ def show(
     if root is not None or burst or thorough or map is not None or radius != 25.0:
         hint = "name the --root where it lies" if what in known else "name one, or leave these flags out"
         raise UsageError(f"--root, --radius, --burst, --thorough and --map are for examining a dataset or a folder: {hint}.")
-    shown: dict[str, Any]
-    if what == "models":
-        shown = {"models": [_model_line(model) for model in models.published()]}
-    elif what == "datasets":
-        shown = {"datasets": [dataset.facts() for dataset in datasets.known()]}
-    elif what in known:
-        shown = {"dataset": what, **{name: fact for name, fact in known[what].facts().items() if name != "name"}}
-    elif Path(what).is_dir():
-        shown = _atlas(what)
-    elif what in published or what.endswith(".safetensors"):
-        shown = _model(what)
-    else:
-        near = get_close_matches(what, [*LISTS, *published, *known], n=1)
-        hint = f"did you mean {near[0]}?" if near else "`sameplace show models` and `sameplace show datasets` list the names."
-        raise UsageError(f"There is no atlas, model, dataset, folder or list called {what!r}: {hint}")
+    shown = _shown(what, known)
     if json:
         say_json(shown)
     else:
         for line in _lines(shown):
             say(line)
+
+
+def _shown(what: str, known: "Mapping[str, KnownDataset]") -> dict[str, Any]:
+    """A list, or what is known of the one thing that is meant."""
+    from sameplace import models
+
+    published = [model.name for model in models.published()]
+    if what == "models":
+        return {"models": [_model_line(model) for model in models.published()]}
+    if what == "datasets":
+        return {"datasets": [dataset.facts() for dataset in known.values()]}
+    if what in known:
+        return {"dataset": what, **{name: fact for name, fact in known[what].facts().items() if name != "name"}}
+    if Path(what).is_dir():
+        return _atlas(what)
+    if what in published or what.endswith(".safetensors"):
+        return _model(what)
+    near = get_close_matches(what, [*LISTS, *published, *known], n=1)
+    hint = f"did you mean {near[0]}?" if near else "`sameplace show models` and `sameplace show datasets` list the names."
+    raise UsageError(f"There is no atlas, model, dataset, folder or list called {what!r}: {hint}")
 
 
 def _is_photos(what: str) -> bool:
