@@ -22,6 +22,7 @@ from sameplace.atlas import Atlas, Estimate, disk, writer
 from sameplace.atlas.segment import Entry
 from sameplace.atlas.snapshot import Snapshot
 from sameplace.atlas.writer import merges, renumbered
+from sameplace.description import DescriptorCache
 from sameplace.errors import AtlasError, ImageError, ModelError
 from sameplace.geo import LatLon, LocalPoint, distance
 from sameplace.images import ImageFile, ImageSet, Problem
@@ -974,3 +975,11 @@ def remember(atlas, files):
         )
         hand.commit(impostors=writer.Impostors(generation=hand.snapshot.manifest.generation + 1, pairs=0, similarity=None))
         atlas._snapshot = hand.snapshot
+
+
+def test_what_was_described_elsewhere_is_not_described_again(tmp_path):
+    draw(tmp_path / "photos", ["a.png", "b.png", "c.png"])
+    model, cache = Counting(), DescriptorCache(tmp_path / "cache")
+    for name in ("first", "second"):
+        assert len(Atlas.build(tmp_path / "photos", at=tmp_path / name, model=model, cache=cache)) == 3
+    assert model.described == 3

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from sameplace import datasets, errors, models
     from sameplace.atlas import Atlas, Changes, Estimate, Match
     from sameplace.describer import Describer
-    from sameplace.description import describe
-    from sameplace.evaluation import Report, evaluate
+    from sameplace.description import DescriptorCache, describe
+    from sameplace.evaluation import Comparison, Outcome, Report, compare, evaluate, score
     from sameplace.geo import LatLon, LocalPoint, Position, Positions, distance
     from sameplace.images import ImageRecord, ImageSet, Problem, read_image
     from sameplace.network import backbones
@@ -34,7 +34,9 @@ _HOMES = {
     "Atlas": "sameplace.atlas",
     "AveragePooling": "sameplace.network.pooling",
     "Changes": "sameplace.atlas",
+    "Comparison": "sameplace.evaluation",
     "Describer": "sameplace.describer",
+    "DescriptorCache": "sameplace.description",
     "Encoder": "sameplace.network.encoder",
     "Estimate": "sameplace.atlas",
     "GeM": "sameplace.network.pooling",
@@ -45,24 +47,29 @@ _HOMES = {
     "Match": "sameplace.atlas",
     "MaxPooling": "sameplace.network.pooling",
     "NetVLAD": "sameplace.network.netvlad",
+    "Outcome": "sameplace.evaluation",
     "PCAWhitening": "sameplace.network.whitening",
     "Position": "sameplace.geo",
     "Positions": "sameplace.geo",
     "Problem": "sameplace.images",
     "Report": "sameplace.evaluation",
     "Vocabulary": "sameplace.network.vocabulary",
+    "compare": "sameplace.evaluation",
     "describe": "sameplace.description",
     "distance": "sameplace.geo",
     "evaluate": "sameplace.evaluation",
     "export_onnx": "sameplace.network.export",
     "read_image": "sameplace.images",
+    "score": "sameplace.evaluation",
 }
 
 __all__ = [
     "Atlas",
     "AveragePooling",
     "Changes",
+    "Comparison",
     "Describer",
+    "DescriptorCache",
     "Encoder",
     "Estimate",
     "GeM",
@@ -73,6 +80,7 @@ __all__ = [
     "Match",
     "MaxPooling",
     "NetVLAD",
+    "Outcome",
     "PCAWhitening",
     "Position",
     "Positions",
@@ -81,6 +89,7 @@ __all__ = [
     "Vocabulary",
     "__version__",
     "backbones",
+    "compare",
     "datasets",
     "describe",
     "distance",
@@ -89,6 +98,7 @@ __all__ = [
     "export_onnx",
     "models",
     "read_image",
+    "score",
 ]
 
 

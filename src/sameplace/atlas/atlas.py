@@ -17,7 +17,7 @@ from sameplace.atlas.summary import summary
 from sameplace.atlas.update import Changes, Options, Progress, Update, finish
 from sameplace.atlas.writer import create, writing
 from sameplace.describer import Describer
-from sameplace.description import describe
+from sameplace.description import DescriptorCache, describe
 from sameplace.errors import AtlasError, ImageError, ModelError
 from sameplace.geo import Positions, point
 from sameplace.images import ImageSet, Problem
@@ -51,6 +51,7 @@ class Atlas:
         prune: bool = Options.prune,
         verify: bool = Options.verify,
         workers: int | None = Options.workers,
+        cache: DescriptorCache | None = Options.cache,
         progress: Progress | None = Options.progress,
     ) -> "Atlas":
         """Describe photos and make them an atlas in a folder; run it again to add what is new and update what changed.
@@ -60,7 +61,7 @@ class Atlas:
         """
         images = _images(photos, positions)
         atlas = cls.open_or_create(at, model)
-        atlas.add(images, commit_every=commit_every, prune=prune, verify=verify, workers=workers, progress=progress)
+        atlas.add(images, commit_every=commit_every, prune=prune, verify=verify, workers=workers, cache=cache, progress=progress)
         return atlas
 
     @classmethod
@@ -93,6 +94,7 @@ class Atlas:
         prune: bool = Options.prune,
         verify: bool = Options.verify,
         workers: int | None = Options.workers,
+        cache: DescriptorCache | None = Options.cache,
         progress: Progress | None = Options.progress,
     ) -> Changes:
         """Bring the atlas up to date with photos: add new ones, describe changed ones again, follow moved ones.
@@ -100,10 +102,11 @@ class Atlas:
         A photo of the same path, size and time of change and the same row in positions.csv is not opened; `verify` looks at its
         content nevertheless. Photos without a position, or that are no readable images, are skipped with their reasons. `prune`
         drops photos whose files are gone from below the folder of `photos`, or from below that of a photo which a CSV names. All is
-        committed every `commit_every` photos, so that whatever stops the run costs no more than those; `progress` hears how many
-        are done, of how many, and how many are safe.
+        committed every `commit_every` photos, so that whatever stops the run costs no more than those. With a `cache` nothing is
+        described that `evaluate` or another atlas has described before. `progress` hears how many are done, of how many, and how
+        many are safe.
         """
-        options = Options(commit_every=commit_every, prune=prune, verify=verify, workers=workers, progress=progress)
+        options = Options(commit_every=commit_every, prune=prune, verify=verify, workers=workers, cache=cache, progress=progress)
         start = time.perf_counter()
         images = _images(photos, positions)
         with writing(self.path) as writer:

@@ -16,7 +16,7 @@ from sameplace.atlas.manifest import Model, check_describer
 from sameplace.atlas.segment import Entry, Rows, content_key
 from sameplace.atlas.writer import Writer, renumbered
 from sameplace.describer import Describer
-from sameplace.description import describe
+from sameplace.description import DescriptorCache, describe
 from sameplace.errors import AtlasError, SameplaceError
 from sameplace.geo import EARTH, LOCAL, Position, Positions
 from sameplace.images import ImageFile, ImageSet, Problem
@@ -58,6 +58,8 @@ class Options:
     """Look at the content of every file, even where its size and time of change say that it is the same."""
     workers: int | None = None
     """Threads that read files; as many as there are cores by default."""
+    cache: DescriptorCache | None = None
+    """Where descriptors are kept for other work with the same photos and model; none where None."""
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
@@ -211,7 +213,8 @@ class Update:
         descriptors.runtimes.add(describer.runtime)
         descriptors.precision = describer.precision
         reasons = {}
-        for described in describe([one.entry.path for one in new], describer, workers=self.options.workers):
+        computed = describe if self.options.cache is None else self.options.cache.describe
+        for described in computed([one.entry.path for one in new], describer, workers=self.options.workers):
             for row, descriptor in zip(described.rows.tolist(), described.descriptors.astype(np.float16), strict=True):
                 descriptors.by_content[new[row].entry.content] = descriptor
             reasons.update({problem.path: problem.reason for problem in described.failures})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 
-from sameplace.cli.names import ContenderName, DatasetName, Json, UsageError
+from sameplace.cli.names import Cached, ContenderName, DatasetName, Json, UsageError
 from sameplace.cli.output import note, progress, say, say_json
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def evaluate(
     save: Annotated[Path | None, Parameter(help="Also write everything to this JSON file, query by query.")] = None,
     gallery: Annotated[Path | None, Parameter(help="Also write an HTML page of what was found and what was missed.")] = None,
     plots: Annotated[Path | None, Parameter(help="Also draw recall and precision-recall curves into this folder.")] = None,
-    cache: Annotated[
-        bool, Parameter(help="Keep descriptors, so that no photo is described twice by a model.", negative="--no-cache")
-    ] = True,
+    cache: Cached = True,
     markdown: Annotated[bool, Parameter(help="Print a table in Markdown.", negative="", show_default=False)] = False,
     latex: Annotated[bool, Parameter(help="Print a table in LaTeX.", negative="", show_default=False)] = False,
     json: Json = False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
-from sameplace.cli.names import Json, ModelName
+from sameplace.cli.names import Cached, Json, ModelName
 from sameplace.cli.output import counted, list_problems, note, printable, progress, say, say_json
 
 if TYPE_CHECKING:
@@ -34,10 +34,12 @@ def index(
     ] = False,
     workers: Annotated[PositiveInt | None, Parameter(help="Threads that read photos; as many as cores if not given.")] = None,
     commit_every: Annotated[PositiveInt, Parameter(help="Photos after which all so far are safe on disk.")] = 1000,
+    cache: Cached = True,
     json: Json = False,
 ) -> int:
     """Describe geotagged photos and keep them in an atlas; run it again to add what is new."""
     from sameplace.atlas import Atlas
+    from sameplace.description import DescriptorCache
     from sameplace.images import ImageSet
 
     safe = 0
@@ -51,7 +53,15 @@ def index(
         try:
             images = ImageSet.open(photos[0] if len(photos) == 1 else photos, positions)
             atlas = Atlas.open_or_create(to, model)
-            changes = atlas.add(images, prune=prune, verify=verify, workers=workers, commit_every=commit_every, progress=watch)
+            changes = atlas.add(
+                images,
+                prune=prune,
+                verify=verify,
+                workers=workers,
+                commit_every=commit_every,
+                cache=DescriptorCache(notice=note) if cache else None,
+                progress=watch,
+            )
         except KeyboardInterrupt:
             done = f"{counted(safe, 'photo')} of this run are safe in {to}" if safe else f"nothing of this run is in {to} yet"
             raise KeyboardInterrupt(f"Interrupted; {done}. The same command goes on from there.") from None

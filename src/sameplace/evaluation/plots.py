@@ -14,7 +14,7 @@ def recall_plot(reports: Sequence[Report]) -> Plot:
     dataset, protocol = _shared(reports)
     lines = []
     for report in reports:
-        deep = report.recall_curve()
+        deep = {top: share for top, share in report.recall_curve().items() if top <= report.database}
         lines.append(
             Line(
                 name=report.model,
