@@ -369,3 +369,17 @@ def test_without_a_home_the_cure_is_told(monkeypatch):
     monkeypatch.setattr(Path, "home", homeless)
     with pytest.raises(SameplaceError, match="SAMEPLACE_CACHE"):
         default_folder()
+
+
+def test_a_file_whose_time_was_set_back_is_read_again(tmp_path):
+    """As when archives are unpacked over one another: same path, same size, same time of change, other pixels."""
+    photo = tmp_path / "photo.bmp"
+    cache = DescriptorCache(tmp_path / "cache")
+    described = []
+    for seed in (0, 1):
+        pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(photo)
+        os.utime(photo, (1e9, 1e9))
+        (batch,) = cache.describe([photo], TinyDescriber())
+        described.append(batch.descriptors[0])
+    assert not np.allclose(described[0], described[1])

@@ -371,7 +371,7 @@ def test_tables_carry_the_protocol_in_every_row(walk: Dataset, town: Path, tiny_
     assert [("right within 1 frames" in row, "right within 25 m" in row) for row in rows] == [(True, False), (False, True)]
     low, high = frames.interval[1]
     assert f"| {100 * frames.recall[1]:.1f} ({100 * low:.1f} - {100 * high:.1f}) |" in rows[0]
-    assert "| 12 / 12 |" in rows[1]
+    assert "| 12 (12) / 12 |" in rows[1]
     assert "| - |" in rows[1]
     assert frames.to_markdown().splitlines()[2] == table.markdown([frames]).splitlines()[2]
     with pytest.raises(ValueError, match="at least one"):

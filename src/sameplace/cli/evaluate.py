@@ -53,18 +53,19 @@ def evaluate(
 
     loaded = datasets.load(dataset, root=root, radius=radius, burst=burst)
     outcomes = [_outcome(name, loaded, recall_at, cache) for name in (model, against) if name is not None]
-    _draw(outcomes, gallery, plots)
     reports = [outcome.report for outcome in outcomes]
     answer = _compared(reports)
-    if save is not None:
-        answer.save(save)
-        note(f"Everything is in {save}.")
+    # Said before anything is written, so that a full disk costs no figure.
     if json:
         say_json(answer.to_json())
     elif markdown or latex:
         _say_table(answer, reports, markdown)
     else:
         say(str(answer))
+    if save is not None:
+        answer.save(save)
+        note(f"Everything is in {save}.")
+    _draw(outcomes, gallery, plots)
 
 
 def _outcome(model: str, dataset: "Dataset", recall_at: tuple[int, ...], cache: bool) -> "Outcome":

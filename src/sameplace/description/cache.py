@@ -217,7 +217,7 @@ def _stamp(source: str | Path | View) -> Stamp | None:
         status = os.stat(path)  # noqa: PTH116
     except (OSError, ValueError):
         return None
-    return Stamp(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return Stamp(path=path, size=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns)
 
 
 def _content(stamp: Stamp) -> bytes | None:

@@ -1,8 +1,8 @@
 """Descriptors on disk, in one SQLite file that several processes may share; whatever happens to it costs time and never a result.
 
-The file `descriptors-1.sqlite` holds four tables. `models`: what a descriptor depends on besides the image, as JSON. `entries`:
+The file `descriptors-2.sqlite` holds four tables. `models`: what a descriptor depends on besides the image, as JSON. `entries`:
 which image content was described by which model, and when that was last asked for (seconds since 1970). `descriptors`: the numbers
-as little-endian float32, with the CRC-32 of model, content and numbers. `files`: the content hash of files by path, size and mtime.
+as little-endian float32, with the CRC-32 of model, content and numbers. `files`: the content hash of files by path, size and times.
 """
 
 import sqlite3
@@ -19,16 +19,16 @@ import numpy as np
 
 from sameplace.shapes import Array, Bool, Float32
 
-FILE = "descriptors-1.sqlite"
-FORMAT_VERSION = 1
+FILE = "descriptors-2.sqlite"
+FORMAT_VERSION = 2
 SCHEMA = """
 CREATE TABLE models (model INTEGER PRIMARY KEY, said TEXT UNIQUE NOT NULL);
 CREATE TABLE descriptors (descriptor INTEGER PRIMARY KEY, numbers BLOB NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE entries (model INTEGER NOT NULL, content BLOB NOT NULL, descriptor INTEGER NOT NULL, used INTEGER NOT NULL,
     PRIMARY KEY (model, content)) WITHOUT ROWID;
 CREATE INDEX entries_used ON entries (used);
-CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, content BLOB NOT NULL,
-    checksum INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL,
+    content BLOB NOT NULL, checksum INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 """
 PAGE_BYTES = 16_384
 ASKED_AT_ONCE = 500
@@ -50,6 +50,8 @@ class Stamp:
     path: str
     size: int
     mtime_ns: int
+    ctime_ns: int
+    """When the file itself was last changed, which no program can set back (on Windows: when it was made)."""
 
 
 class Store:
@@ -123,10 +125,10 @@ class Store:
             stale = []
             for part, marks in _parts(list(wanted)):
                 rows = connection.execute(
-                    f"SELECT path, size, mtime_ns, content, checksum, used FROM files WHERE path IN ({marks})", part
+                    f"SELECT path, size, mtime_ns, ctime_ns, content, checksum, used FROM files WHERE path IN ({marks})", part
                 )
-                for path, size, mtime_ns, content, checksum, used in rows:
-                    stamp = Stamp(path=path, size=size, mtime_ns=mtime_ns)
+                for path, size, mtime_ns, ctime_ns, content, checksum, used in rows:
+                    stamp = Stamp(path=path, size=size, mtime_ns=mtime_ns, ctime_ns=ctime_ns)
                     if stamp == wanted[path] and checksum == _checksum(repr(stamp).encode(), content):
                         found[path] = content
                         if used < time.time() - USE_IS_NEWS_AFTER:
@@ -141,12 +143,14 @@ class Store:
         """Keep the content hashes of files, but of those that may still be changing."""
         now = int(time.time())
         rows = [
-            (stamp.path, stamp.size, stamp.mtime_ns, content, _checksum(repr(stamp).encode(), content), now)
+            (stamp.path, stamp.size, stamp.mtime_ns, stamp.ctime_ns, content, _checksum(repr(stamp).encode(), content), now)
             for stamp, content in contents
             if stamp.mtime_ns < time.time_ns() - SETTLED_AFTER_NS
         ]
         if rows:
-            self._write(lambda connection: connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows))
+            self._write(
+                lambda connection: connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            )
 
     def _write(self, work: Callable[[sqlite3.Connection], object]) -> None:
         """One transaction, and room for it; where the disk refuses, nothing is written from then on."""

@@ -41,7 +41,7 @@ class Report:
     located: Mapping[float, float] | None
     """The share of queries whose first match is within so many metres, by metres; None where the dataset has no positions."""
     bootstrap: Mapping[str, tuple[float, float]]
-    """The 95 % interval (bootstrap over queries) of every figure, by its name."""
+    """The 95 % interval (bootstrap over queries) of every figure for which it is finite, by its name."""
     descriptor: int
     size: tuple[int, int]
     """Height and width that every image was brought to."""

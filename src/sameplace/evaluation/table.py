@@ -63,8 +63,9 @@ def _further(report: Report) -> list[str]:
             f"recall at 100 % precision {_percent(report, 'recall_at_full_precision', report.recall_at_full_precision)}."
         )
     if report.median_error_m is not None:
-        low, high = report.bootstrap["median_error_m"]
-        lines.append(f"First match in the median {report.median_error_m:.1f} m ({low:.1f} - {high:.1f}) from the query.")
+        interval = report.bootstrap.get("median_error_m")
+        told = "no finite interval" if interval is None else f"{interval[0]:.1f} - {interval[1]:.1f}"
+        lines.append(f"First match in the median {report.median_error_m:.1f} m ({told}) from the query.")
     if report.located is not None:
         shares = [
             f"{metres:g} m {_percent(report, f'located_within_{metres:g}_m', share)}" for metres, share in report.located.items()
@@ -74,8 +75,9 @@ def _further(report: Report) -> list[str]:
 
 
 def _percent(report: Report, name: str, share: float) -> str:
-    low, high = report.bootstrap[name]
-    return f"{100 * share:.1f} % ({100 * low:.1f} - {100 * high:.1f})"
+    interval = report.bootstrap.get(name)
+    told = "no finite interval" if interval is None else f"{100 * interval[0]:.1f} - {100 * interval[1]:.1f}"
+    return f"{100 * share:.1f} % ({told})"
 
 
 def _cells(reports: Sequence[Report]) -> list[list[str]]:
@@ -84,16 +86,16 @@ def _cells(reports: Sequence[Report]) -> list[list[str]]:
         raise ValueError("A table of at least one report was wanted, got none.")
     depths = sorted({top for report in reports for top in report.recall})
     ranked = any(report.mean_average_precision is not None for report in reports)
-    head = ["dataset", "model", "numbers", "image size", *(f"recall@{top} in %" for top in depths)]
+    head = ["dataset", "model", "numbers", "image size", *(f"recall@{top} in %, all queries" for top in depths)]
     head += ["mAP in %"] if ranked else []
-    rows = [[*head, "queries / database", "protocol"]]
+    rows = [[*head, "queries (answerable) / database", "protocol"]]
     for report in reports:
         row = [report.dataset, report.model, f"{report.descriptor:,}", f"{report.size[0]} x {report.size[1]}"]
         for top in depths:
             share, interval = report.recall.get(top), report.interval.get(top)
             row.append(_share(share, interval))
         row += [_share(report.mean_average_precision, report.bootstrap.get("mean_average_precision"))] if ranked else []
-        rows.append([*row, f"{report.queries:,} / {report.database:,}", report.protocol])
+        rows.append([*row, f"{report.queries:,} ({report.answerable:,}) / {report.database:,}", report.protocol])
     return rows
 
 
