@@ -183,3 +183,18 @@ def test_a_malicious_or_damaged_npz_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="damaged"):
         read_arrays(tmp_path / "half.npz")
     assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("cell", [range(10**9), range(10**30)], ids=["long", "longer"])
+def test_a_range_that_would_fill_all_memory_is_refused(protocol: int, cell: range, tmp_path: Path) -> None:
+    array = object_array([cell])
+    path = pickled(tmp_path / "gt.npy", array, pickle.dumps(array, protocol=protocol))
+    with pytest.raises(DatasetError, match=r"gt\.npy was expected to hold an array, but it is damaged"):
+        read_lists(path)
+
+
+def test_a_row_number_beyond_all_rows_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "gt.npy", object_array([[10**30]]), allow_pickle=True)
+    with pytest.raises(DatasetError, match="expected to hold lists of row numbers"):
+        read_lists(tmp_path / "gt.npy")

@@ -186,3 +186,38 @@ def test_an_empty_root_is_told_in_one_sentence(tmp_path: Path) -> None:
     for name in ("msls-val", "msls-val-11k"):
         with pytest.raises(DatasetError, match=r"expected train_val/cph/query/postprocessed\.csv, found none.*; get Mapillary"):
             datasets.load(name, root=tmp_path)
+
+
+def test_empty_tables_are_refused(root: Path) -> None:
+    for table in (root / "train_val" / "cph" / "query").glob("*.csv"):
+        table.write_text("")
+    with pytest.raises(DatasetError, match="expected rows in the tables of train_val/cph/query, found none; get Mapillary"):
+        datasets.load("msls-val", root=root)
+
+
+@pytest.mark.parametrize("table", ["postprocessed", "raw", "subtask_index"])
+def test_a_row_that_is_cut_is_refused(table: str, root: Path) -> None:
+    path = root / "train_val" / "sf" / "query" / f"{table}.csv"
+    text = path.read_text().rstrip()
+    path.write_text(text[: text.rindex(",")])
+    with pytest.raises(DatasetError, match=rf"expected whole rows in train_val/sf/query/{table}\.csv, found row 5 cut short; get "):
+        datasets.load("msls-val", root=root)
+
+
+def test_tables_without_keys_or_of_damaged_bytes_are_refused(root: Path) -> None:
+    path = root / "train_val" / "cph" / "query" / "postprocessed.csv"
+    text = path.read_text()
+    path.write_text(text.replace("key", "name", 1))
+    with pytest.raises(DatasetError, match="expected columns of Mapillary's tables in train_val/cph/query, found 'key'; get "):
+        datasets.load("msls-val", root=root)
+    path.write_bytes(b"\xff" + text.encode())
+    with pytest.raises(DatasetError, match=r"expected text in train_val/cph/query/postprocessed\.csv, found a byte .*; get "):
+        datasets.load("msls-val", root=root)
+
+
+def test_shared_lists_that_are_empty_are_refused(tmp_path: Path) -> None:
+    for name in ("dbImages", "qImages"):
+        np.save(tmp_path / f"msls_val_{name}.npy", np.array([], dtype=str))
+    np.save(tmp_path / "msls_val_qIdx.npy", np.arange(0))
+    with pytest.raises(DatasetError, match="expected a list of database images, found an empty one; get Mapillary"):
+        datasets.load("msls-val", root=tmp_path)

@@ -213,3 +213,11 @@ def test_a_group_of_holidays_without_its_query_is_told(tmp_path: Path) -> None:
 def test_upright_holidays_are_a_folder_of_their_own(archive) -> None:
     with pytest.raises(DatasetError, match="expected jpg_rotated, found none"):
         datasets.load("holidays-upright", root=archive("holidays"))
+
+
+@pytest.mark.parametrize("file", ["corrupt.txt", "groundtruth/landmark0_1_ok.txt"])
+def test_damaged_text_is_told_in_one_sentence(file: str, tmp_path: Path) -> None:
+    paris_6k(tmp_path)
+    (tmp_path / file).write_bytes(b"\xff")
+    with pytest.raises(DatasetError, match=f"expected text in {file}, found a byte that is none, number 0 .*; get "):
+        datasets.load("paris-6k", root=tmp_path)

@@ -385,3 +385,9 @@ def test_a_file_may_have_another_suffix_only_where_that_is_allowed(tmp_path: Pat
     )
     with pytest.raises(DatasetError, match=r"expected 2 images, found 1 \(000/a.jpg is missing\); get it\."):
         resolve(tmp_path, ["000/a.jpg", "b.jpg"], what="images", obtain="it")
+
+
+def test_a_damaged_list_of_frames_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (nordland_seasons(tmp_path) / "cleanImageNames.txt").write_bytes(b"images-\xff")
+    with pytest.raises(DatasetError, match=r"expected text in cleanImageNames\.txt, found a byte that is none, number 7 .*; get "):
+        load(monkeypatch, "nordland", tmp_path, FRAMES, FRAMES)

@@ -4,7 +4,7 @@ The layouts are those of the public repository AnyLoc/AnyLoc: the listing in REA
 aerial}_dataloader.py. Reference: Keetha et al., AnyLoc, IEEE Robotics and Automation Letters 2024.
 """
 
-import csv
+import re
 from functools import partial
 from pathlib import Path
 
@@ -27,11 +27,12 @@ ROTATED = {"nardo-air": "test_40_midref_rot0", "nardo-air-r": "test_40_midref_ro
 
 
 def load_poses(root: Path, *, name: str, folder: str, database: range, queries: range) -> Dataset:
-    """Hawkins and Laurel Caverns: right within 8 m, between the places in pose_topic_list.npy that the images are numbered by.
+    """Hawkins and Laurel Caverns: right within 8 m, between the places in pose_topic_list.npy that belong to the images.
 
-    The array's first two columns are metres (the others, by public readers: height and a quaternion). Hawkins is the long
+    The images, in natural order of their names, take a range of its rows each, as AnyLoc pairs them, whatever numbers the names
+    carry. The array's first two columns are metres (the others, by public readers: height and a quaternion). Hawkins is the long
     corridor, 127 / 118; the paper prints 65 / 101, which is Mid-Atlantic Ridge's pair, and a folder `hawkins` of 76 / 75 exists,
-    too. Laurel Caverns asks from image 229 on: those from 141 to 228 are not used.
+    too. Laurel Caverns asks from row 229 on: those from 141 to 228 are not used.
     """
     archive = Archive(name, root, OBTAIN.format(folder)).inside("pose_topic_list.npy", folder)
     poses = read_array(archive.file("pose_topic_list.npy"))
@@ -42,14 +43,20 @@ def load_poses(root: Path, *, name: str, folder: str, database: range, queries: 
     places = poses[:, :2].astype(np.float64)
     return Dataset(
         name=name,
-        database=_placed(archive.frames("db_images", database), places),
-        queries=_placed(archive.frames("q_images", queries), places),
+        database=_placed(archive, "db_images", database, places),
+        queries=_placed(archive, "q_images", queries, places),
         truth=WithinMetres(RADIUS),
     )
 
 
-def _placed(frames: dict[int, Path], places: Float64[Array, "frames 2"]) -> tuple[ImageRecord, ...]:
-    return tuple(ImageRecord(path=path, position=LocalPoint(*places[number].tolist())) for number, path in frames.items())
+def _placed(archive: Archive, folder: str, rows: range, places: Float64[Array, "frames 2"]) -> tuple[ImageRecord, ...]:
+    paths = archive.images(folder)
+    if len(paths) != len(rows):
+        ends = [re.search(r"[0-9]+$", path.stem) for path in paths]
+        missing = sorted(set(rows) - {int(end[0]) for end in ends if end})
+        named = f" ({missing[0]} is missing)" if len(missing) == len(rows) - len(paths) else ""
+        raise archive.error(f"{len(rows):,} images in {folder}", f"{len(paths):,}{named}")
+    return tuple(ImageRecord(path=path, position=LocalPoint(*places[row].tolist())) for row, path in zip(rows, paths, strict=True))
 
 
 def load_mid_atlantic_ridge(root: Path) -> Dataset:
@@ -93,11 +100,10 @@ def load_nardo_air(root: Path, *, name: str) -> Dataset:
 
 def _best(archive: Archive, queries: int) -> Rows:
     columns = [f"top_{rank}_ref_ind" for rank in range(1, BEST + 1)]
-    with archive.file("gt_matches.csv").open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    rows = archive.table("gt_matches.csv")
     try:
-        lists = {int(row["query_ind"]): np.array([int(row[column]) for column in columns], np.int64) for row in rows}
-    except (KeyError, TypeError, ValueError) as error:
+        lists = {int(row["query_ind"] or ""): np.array([int(row[column] or "") for column in columns], np.int64) for row in rows}
+    except (KeyError, ValueError) as error:
         raise archive.error(
             f"whole numbers in the columns query_ind, {columns[0]} to {columns[-1]} of gt_matches.csv", f"{error}"
         ) from None

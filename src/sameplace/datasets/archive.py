@@ -1,9 +1,11 @@
 """An unpacked archive: what the folder of a benchmark must hold, and one sentence for what is missing there."""
 
+import csv
 import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from itertools import count
 from pathlib import Path
 
@@ -42,6 +44,20 @@ class Archive:
             raise self.error(f"a file {name}", "none")
         return self.root / name
 
+    def text(self, name: str) -> str:
+        """What a text file says that must be there."""
+        try:
+            return self.file(name).read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise self.error(f"text in {name}", f"a byte that is none, number {error.start:,} ({error.reason})") from None
+
+    def table(self, name: str) -> list[dict[str, str | None]]:
+        """The rows of a csv file that must be there; a cell is None where its row is cut short."""
+        try:
+            return list(csv.DictReader(StringIO(self.text(name))))
+        except csv.Error as error:
+            raise self.error(f"a table in {name}", f"a damaged one ({error})") from None
+
     def folder(self, name: str) -> Path:
         """A folder that must be there."""
         if not (self.root / name).is_dir():
@@ -70,7 +86,7 @@ class Archive:
             what = f"{len(numbers):,} images in {folder}, {numbers[0]} to {numbers[-1]}"
             missing = [number for number in numbers if number not in frames]
             odd = sorted(frames.keys() - set(numbers))
-            raise self.error(what, f"{len(frames):,} ({missing[0]} is missing)" if missing else f"{odd[0]}, too")
+            raise self.error(what, f"{len(frames):,} ({missing[0]} is missing)" if missing else f"an image {odd[0]} besides")
         return dict(sorted(frames.items()))
 
     def sequence(self, folder: str) -> list[Path]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sameplace.datasets.truth import Rows
 from sameplace.errors import DatasetError
 
+LONGEST_RANGE = 10_000_000
 PLAIN_KIND = re.compile(r"[?bBhHiIlLqQefd]|[biufO]\d*")
 BROKEN = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError, OSError, RecursionError, TypeError, ValueError),
@@ -60,7 +61,7 @@ def read_lists(path: Path, column: int | None = None) -> Rows:
         raise DatasetError(f"{path} was expected to hold one list a row, but its shape is {array.shape}; get the file again.")
     try:
         return tuple(_whole_numbers(cell) for cell in array)
-    except (TypeError, ValueError) as error:
+    except (MemoryError, OverflowError, TypeError, ValueError) as error:
         raise DatasetError(f"{path} was expected to hold lists of row numbers, but {error}; get the file again.") from error
 
 
@@ -169,14 +170,26 @@ class _Encoded:
     __setstate__ = _Kind.__setstate__
 
 
+class _Range:
+    """Stands for `range`, which takes a few bytes to write and may take all memory to list."""
+
+    def __new__(cls, *edges: Any) -> Any:
+        numbers = range(*edges)
+        if len(numbers) > LONGEST_RANGE:
+            raise ValueError(f"it holds a range of {len(numbers):,} numbers")
+        return numbers
+
+    __setstate__ = _Kind.__setstate__
+
+
 STAND_INS: dict[tuple[str, str], type] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Kind,
     ("numpy.core.multiarray", "_reconstruct"): _Reconstructed,
     ("numpy.core.multiarray", "scalar"): _Scalar,
     ("_codecs", "encode"): _Encoded,
-    ("builtins", "range"): range,
-    ("builtins", "xrange"): range,
+    ("builtins", "range"): _Range,
+    ("builtins", "xrange"): _Range,
 }
 
 

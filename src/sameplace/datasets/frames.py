@@ -24,7 +24,12 @@ def load_vp_air(root: Path) -> Dataset:
     """
     archive = Archive("vp-air", root, OBTAIN_VPAIR).inside("reference_views", "VPAir", "vpair")
     queries = archive.frames("queries")
-    views = archive.frames("reference_views", list(queries))
+    views = archive.frames("reference_views")
+    alone = sorted(queries.keys() ^ views.keys())
+    if alone:
+        folder = "queries" if alone[0] in views else "reference_views"
+        found = f"{len(queries):,} and {len(views):,} (frame {alone[0]} is missing in {folder})"
+        raise archive.error("the same frames in queries and reference_views", found)
     distractors = archive.images("distractors")
     last = len(views) - 1
     near = [

@@ -37,6 +37,8 @@ def listed_images(
     archive: Archive, folders: Sequence[str], names: Sequence[str], what: str, suffixes: Sequence[str] = ()
 ) -> tuple[Path, ...]:
     """The images that a list names, below the first of some folders that holds any of them; otherwise as `resolve`."""
+    if not names:
+        raise archive.error(f"a list of {what}", "an empty one")
     base = next((archive.root / folder for folder in folders if _holds_some(archive.root / folder, names)), None)
     if base is None:
         places = " or ".join(folder or "the folder itself" for folder in folders[:2])

@@ -4,7 +4,6 @@ The layout is that of the public repository mapillary/mapillary_sls (README.md, 
 lists that amaralibey/gsv-cities shares (dataloaders/val) and amaralibey/OpenVPRLab names otherwise.
 """
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,10 +101,16 @@ def _rows(archive: Archive, side: str) -> list[_Row]:
 
 def _city_rows(archive: Archive, folder: str) -> Iterator[_Row]:
     """The images of one city: its tables have a row each, in the same order."""
-    tables = [list(_table(archive, f"{folder}/{name}.csv")) for name in ("postprocessed", "raw", "subtask_index")]
+    tables = [_table(archive, f"{folder}/{name}.csv") for name in ("postprocessed", "raw", "subtask_index")]
     if len({len(table) for table in tables}) != 1:
         raise archive.error(f"tables of one length in {folder}", " and ".join(str(len(table)) for table in tables))
-    paths = listed_images(archive, (f"{folder}/images",), [f"{row['key']}.jpg" for row in tables[0]], "images")
+    if not tables[0]:
+        raise archive.error(f"rows in the tables of {folder}", "none")
+    try:
+        names = [f"{row['key']}.jpg" for row in tables[0]]
+    except KeyError as error:
+        raise archive.error(f"columns of Mapillary's tables in {folder}", str(error)) from None
+    paths = listed_images(archive, (f"{folder}/images",), names, "images")
     for path, placed, raw, subtask in zip(paths, *tables, strict=True):
         try:
             if placed["key"] != raw["key"]:
@@ -118,13 +123,19 @@ def _city_rows(archive: Archive, folder: str) -> Iterator[_Row]:
                 is_panorama=raw["pano"] == "True",
                 is_official=subtask[SUBTASK] == "True",
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise archive.error(f"columns of Mapillary's tables in {folder}", str(error)) from None
 
 
-def _table(archive: Archive, name: str) -> Iterator[dict[str, str]]:
-    with archive.file(name).open(newline="", encoding="utf-8") as file:
-        yield from csv.DictReader(file)
+def _table(archive: Archive, name: str) -> list[dict[str, str]]:
+    """The rows of a table; DatasetError for one that is cut short."""
+    rows = []
+    for number, row in enumerate(archive.table(name), start=1):
+        whole = {column: cell for column, cell in row.items() if cell is not None}
+        if len(whole) != len(row):
+            raise archive.error(f"whole rows in {name}", f"row {number:,} cut short")
+        rows.append(whole)
+    return rows
 
 
 def _points(rows: list[_Row]) -> Float64[Array, "rows 3"]:

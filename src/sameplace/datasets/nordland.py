@@ -95,7 +95,7 @@ def load_nordland_partitioned(root: Path) -> Dataset:
 def _seasons(archive: Archive) -> tuple[dict[int, Path], dict[int, Path]]:
     """The listed frames of summer and winter, numbered from 0 in the order of their names."""
     archive = archive.inside(NAMES, "nordland")
-    names = sorted({line.strip() for line in archive.file(NAMES).read_text(encoding="utf-8").splitlines()} - {""})
+    names = sorted({line.strip() for line in archive.text(NAMES).splitlines()} - {""})
     summer, winter = (
         resolve(archive.folder(season), names, what=f"frames listed in {NAMES}", obtain=archive.obtain)
         for season in ("summer", "winter")

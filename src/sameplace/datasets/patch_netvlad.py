@@ -29,7 +29,7 @@ def load_nordland_lists(root: Path) -> Dataset:
     """
     archive = Archive("nordland-patch-netvlad", root, OBTAIN)
     names = {side: _lines(archive, f"nordland_imageNames_{side}.txt") for side in ("index", "query")}
-    arrays = read_arrays(_beside(archive, "dataset_gt_files", "nordland.npz"))
+    arrays = read_arrays(archive.file(_beside(archive, "dataset_gt_files", "nordland.npz")))
     missing = [name for name in ("utmDb", "utmQ", "posDistThr") if name not in arrays]
     if missing:
         raise archive.error(f"{missing[0]} in nordland.npz", ", ".join(arrays))
@@ -47,13 +47,13 @@ def load_nordland_lists(root: Path) -> Dataset:
 
 
 def _lines(archive: Archive, name: str) -> list[str]:
-    lines = _beside(archive, "dataset_imagenames", name).read_text(encoding="utf-8").splitlines()
+    lines = archive.text(_beside(archive, "dataset_imagenames", name)).splitlines()
     return [line.strip() for line in lines if line.strip()]
 
 
-def _beside(archive: Archive, folder: str, name: str) -> Path:
+def _beside(archive: Archive, folder: str, name: str) -> str:
     """A file of the repository, with or without the folder that it has there."""
-    return archive.file(f"{folder}/{name}" if (archive.root / folder / name).exists() else name)
+    return f"{folder}/{name}" if (archive.root / folder / name).exists() else name
 
 
 def _in_space(archive: Archive, points: NDArray[Any], count: int) -> Float64[Array, "points 3"]:

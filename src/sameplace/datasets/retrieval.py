@@ -47,7 +47,7 @@ def load_landmarks(root: Path, *, name: str, prefix: str, obtain: str) -> Datase
     """
     archive = Archive(name, root, obtain).inside(GROUND_TRUTH, name, name.replace("-", ""))
     images = archive.folder("images")
-    corrupt = (archive.root / CORRUPT).read_text(encoding="utf-8").split() if (archive.root / CORRUPT).exists() else []
+    corrupt = archive.text(CORRUPT).split() if (archive.root / CORRUPT).exists() else []
     left_out = {Path(image).stem for image in corrupt}
     database = [path for path in images_below(images) if path.stem not in left_out]
     row_of = {path.stem: row for row, path in enumerate(database)}
@@ -80,10 +80,7 @@ def _queries(archive: Archive, prefix: str) -> list[_Query]:
 
 
 def _query(archive: Archive, start: str, prefix: str) -> _Query:
-    lists = {
-        kind: archive.file(f"{GROUND_TRUTH}/{start}{kind}.txt").read_text(encoding="utf-8").split()
-        for kind in ("query", "good", "ok", "junk")
-    }
+    lists = {kind: archive.text(f"{GROUND_TRUTH}/{start}{kind}.txt").split() for kind in ("query", "good", "ok", "junk")}
     try:
         image, *edges = lists["query"]
         left, top, right, bottom = (np.floor(float(edge) + 0.5) for edge in edges)
