@@ -75,6 +75,12 @@ def test_hearing_a_panorama_again_changes_nothing(drawn):
     assert twice.radius == pytest.approx(once.radius)
 
 
+def test_a_repeated_view_between_two_places_is_no_place_to_agree_on():
+    similarities, points = np.array([1.0, 1.0, 1.0]), np.array([[0.0, 0, 0], [26.0, 0, 0], [13.0, 0, 0]])
+    agreed = consensus(similarities, points, ["seen twice", None, "seen twice"])
+    assert agreed.point.tolist() == [0, 0, 0]
+
+
 def test_two_good_matches_outweigh_a_better_one_across_the_town():
     agreed = consensus(*many((0.5, 1000, 0), (0.48, 0, 0), (0.47, 10, 0)))
     assert agreed.point[0] == pytest.approx(10 * 0.47**2 / (0.47**2 + 0.48**2))

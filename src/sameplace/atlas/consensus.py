@@ -44,7 +44,8 @@ def consensus(
     heard = evidence(similarities, chance) * witnesses(points, panoramas)
     offsets = points - points[0]  # near the origin, where digits are not lost to the radius of the earth
     near = np.linalg.norm(offsets[:, None] - offsets[None], axis=2) <= SAME_PLACE_M
-    agreeing = heard * near[np.argmax(near @ heard)]
+    # A match that does not speak for itself gives no place to agree on, either.
+    agreeing = heard * near[np.argmax(np.where(heard > 0, near @ heard, -1.0))]
     mean = agreeing @ offsets / agreeing.sum()
     spread = np.sqrt(agreeing @ np.square(offsets - mean).sum(axis=1) / agreeing.sum())
     return Consensus(point=points[0] + mean, radius=max(float(spread), RADIUS_FLOOR_M))
