@@ -7,7 +7,7 @@ import numpy as np
 
 from sameplace.datasets.truth import Rows, near
 from sameplace.geo import Positions
-from sameplace.images import ImageRecord
+from sameplace.images import ImageRecord, seconds_between
 from sameplace.shapes import Array, Int64
 
 
@@ -79,6 +79,7 @@ def _differs(query: ImageRecord, image: ImageRecord, reach: Reach) -> bool:
         return False
     if not reach.another_time:
         return True
-    if query.time is None or image.time is None or (query.time.tzinfo is None) != (image.time.tzinfo is None):
+    if query.time is None or image.time is None:
         return False
-    return abs((query.time - image.time).total_seconds()) > reach.same_pass
+    apart = seconds_between(query.time, image.time)
+    return apart is not None and apart > reach.same_pass
