@@ -1,0 +1,90 @@
+"""Photos compared by their local features, each of which is found once for as long as memory suffices."""
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from sameplace.images import View, read_image
+from sameplace.images.header import upright_size
+from sameplace.verification.features import Features, LocalFeatures, RootSift
+from sameplace.verification.geometry import Ransac
+from sameplace.verification.matching import NEAREST, RANSAC, Matched, Matcher, match
+
+Source: TypeAlias = str | Path | View
+MEMORY: Final = 500_000_000
+ROOT_SIFT: Final = RootSift()
+
+
+class Verifier:
+    """Tells whether two photos show the same thing; any number of threads may ask it.
+
+    `least` pairs must agree: of two pictures of different places six do now and then, by chance. Features are kept within
+    `memory_bytes`, those that were asked for last.
+    """
+
+    def __init__(
+        self,
+        features: LocalFeatures = ROOT_SIFT,
+        *,
+        matcher: Matcher = NEAREST,
+        ransac: Ransac = RANSAC,
+        least: int = 8,
+        memory_bytes: int = MEMORY,
+    ) -> None:
+        self.local_features = features
+        self.matcher = matcher
+        self.ransac = ransac
+        self.least = least
+        self.memory_bytes = memory_bytes
+        self._kept: OrderedDict[Source, Features] = OrderedDict()
+        self._turns: dict[Source, threading.Lock] = {}
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def identity(self) -> str:
+        """Equal where the same pairs of the same photos agree, whatever is the least number of them."""
+        return "; ".join([self.local_features.identity, self.matcher.identity, self.ransac.identity])
+
+    def features(self, source: Source) -> Features:
+        """The local features of a photo or a view, made smaller where it is large; ImageError where it cannot be read."""
+        with self._lock:
+            turn = self._turns.setdefault(source, threading.Lock())
+        try:
+            with turn:  # who asks for what another thread is just looking for waits for it
+                known = self._known(source)
+                return self._kept_now(source, self._extracted(source)) if known is None else known
+        finally:
+            with self._lock:
+                self._turns.pop(source, None)
+
+    def _known(self, source: Source) -> Features | None:
+        with self._lock:
+            if source in self._kept:
+                self._kept.move_to_end(source)
+            return self._kept.get(source)
+
+    def _extracted(self, source: Source) -> Features:
+        height, width = upright_size(source)
+        scale = min(1.0, self.local_features.longest / max(height, width))
+        size = max(round(height * scale), 1), max(round(width * scale), 1)
+        return self.local_features.extract(read_image(source, size))
+
+    def _kept_now(self, source: Source, found: Features) -> Features:
+        """The features, kept; those that were asked for longest ago have to go for them."""
+        with self._lock:
+            if source not in self._kept:
+                self._kept[source] = found
+                self._bytes += found.nbytes
+            while self._bytes > self.memory_bytes:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return found
+
+    def match(self, first: Source, second: Source) -> Matched:
+        """What two photos have in common."""
+        return match(self.features(first), self.features(second), matcher=self.matcher, ransac=self.ransac)
+
+    def agree(self, first: Source, second: Source) -> bool:
+        """Whether enough pairs agree that both show the same thing."""
+        return self.match(first, second).count >= self.least
