@@ -1,5 +1,7 @@
 """PCA whitening as a linear layer: short descriptors whose numbers are uncorrelated and of equal weight (section 2 of paper.md)."""
 
+from collections.abc import Iterator, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +12,9 @@ from sameplace.shapes import Float, Float64
 EPSILON = 1e-9
 # Eigenvalues below this share of the largest are rounding: whitening them would blow noise up to full weight.
 DEGENERATE = 1e-10
-COLUMNS = 4_096
+TINY = 1e-12  # the length of a direction in which nothing varies
+NUMBERS_AT_ONCE = 1 << 24
+"""Numbers of the samples that are in double precision at a time."""
 
 
 class PCAWhitening(nn.Module):
@@ -31,7 +35,8 @@ class PCAWhitening(nn.Module):
     def fit(cls, descriptors: Float[Tensor, "samples dim"], *, output_dim: int) -> "PCAWhitening":
         """Learn the whitening from descriptors of training database images, several times more of them than dimensions.
 
-        Raises ValueError where there are no more samples than output dimensions: the last ones would be noise.
+        The descriptors may be in half precision and memory-mapped: they are read in parts and never copied whole. Raises
+        ValueError where there are no more samples than output dimensions: the last ones would be noise.
         """
         samples, dim = descriptors.shape
         if output_dim > dim:
@@ -41,7 +46,10 @@ class PCAWhitening(nn.Module):
                 f"A whitening to {output_dim} dimensions needs several times as many descriptors, got {samples}; "
                 f"use more images or fewer dimensions."
             )
-        mean = descriptors.mean(dim=0, dtype=torch.float64)
+        mean = torch.zeros(dim, dtype=torch.float64, device=descriptors.device)
+        for rows in _parts(descriptors):
+            mean += rows.double().sum(dim=0)
+        mean /= samples
         eigenvalues, eigenvectors = principal_components(descriptors, mean, output_dim)
         if eigenvalues[-1] <= DEGENERATE * eigenvalues[0]:
             rank = int((eigenvalues > DEGENERATE * eigenvalues[0]).sum())
@@ -49,10 +57,10 @@ class PCAWhitening(nn.Module):
                 f"A whitening to {output_dim} dimensions was wanted, but these descriptors vary in {rank} only (are many of them "
                 f"alike?); use more varied images or fewer dimensions."
             )
-        projection = (eigenvectors / (eigenvalues + EPSILON).sqrt()).T
+        eigenvectors /= (eigenvalues + EPSILON).sqrt()
         layer = cls(dim, output_dim).to(descriptors.device)
-        layer.weight.copy_(projection)
-        layer.bias.copy_(-(layer.weight.double() @ mean))
+        layer.weight.copy_(eigenvectors.T)
+        layer.bias.copy_(-torch.cat([rows.double() @ mean for rows in _parts(layer.weight)]))
         return layer
 
     def cropped(self, output_dim: int) -> "PCAWhitening":
@@ -81,19 +89,34 @@ def principal_components(
     samples, dim = descriptors.shape
     if samples >= dim:
         covariance = torch.zeros(dim, dim, dtype=torch.float64, device=descriptors.device)
-        for rows in torch.split(descriptors, COLUMNS):
-            centred = rows.double() - mean
+        for rows in _parts(descriptors):
+            centred = rows.double().sub_(mean)
             covariance.addmm_(centred.T, centred)
-        eigenvalues, eigenvectors = torch.linalg.eigh(covariance / (samples - 1))
+        # In place throughout: these matrices are the largest things that a training holds.
+        eigenvalues, eigenvectors = torch.linalg.eigh(covariance.div_(samples - 1))
         return eigenvalues[-count:].flip(0).clamp_min(0), eigenvectors[:, -count:].flip(1)
     gram = torch.zeros(samples, samples, dtype=torch.float64, device=descriptors.device)
-    for start in range(0, dim, COLUMNS):
-        centred = descriptors[:, start : start + COLUMNS].double() - mean[start : start + COLUMNS]
+    for columns in _columns(descriptors):
+        centred = descriptors[:, columns].double().sub_(mean[columns])
         gram.addmm_(centred, centred.T)
-    eigenvalues, eigenvectors = torch.linalg.eigh(gram / (samples - 1))
-    eigenvalues, dual = eigenvalues[-count:].flip(0).clamp_min(0), eigenvectors[:, -count:].flip(1)
-    parts = [
-        (descriptors[:, start : start + COLUMNS].double() - mean[start : start + COLUMNS]).T @ dual
-        for start in range(0, dim, COLUMNS)
-    ]
-    return eigenvalues, F.normalize(torch.cat(parts), dim=0)
+    eigenvalues, eigenvectors = torch.linalg.eigh(gram.div_(samples - 1))
+    del gram
+    dual = eigenvectors[:, -count:].flip(1)
+    del eigenvectors
+    components = torch.empty(dim, count, dtype=torch.float64, device=descriptors.device)
+    for columns in _columns(descriptors):
+        torch.mm(descriptors[:, columns].double().sub_(mean[columns]).T, dual, out=components[columns])
+    components /= components.norm(dim=0).clamp_min(TINY)
+    return eigenvalues[-count:].flip(0).clamp_min(0), components
+
+
+def _parts(matrix: Float[Tensor, "rows columns"]) -> Sequence[Float[Tensor, "_ columns"]]:
+    """Some rows at a time."""
+    return torch.split(matrix, max(1, NUMBERS_AT_ONCE // matrix.shape[1]))
+
+
+def _columns(matrix: Float[Tensor, "rows columns"]) -> Iterator[slice]:
+    """Which columns to take at a time."""
+    rows, columns = matrix.shape
+    step = max(1, NUMBERS_AT_ONCE // rows)
+    return (slice(start, min(start + step, columns)) for start in range(0, columns, step))
