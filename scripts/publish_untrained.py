@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from donors import efficientnet_lite0_trunk, vgg16_trunk
-from PIL import Image, ImageFilter
+from PIL import Image
 from torch import Tensor, nn
 
 from sameplace.images import read_image
@@ -27,6 +27,7 @@ from sameplace.network.export import export_onnx
 from sameplace.network.netvlad import NetVLAD
 from sameplace.network.vocabulary import Vocabulary
 from sameplace.network.whitening import PCAWhitening
+from sameplace.training.light import night
 
 TRUNKS = {"efficientnet-lite0-vlad": efficientnet_lite0_trunk, "vgg16-vlad": vgg16_trunk}
 CARDS = {
@@ -65,19 +66,7 @@ class Sight:
         part_height, part_width = (round(side * share) for side, share in zip((height, width), rng.uniform(0.6, 1, 2), strict=True))
         top, left = rng.integers(0, height - part_height + 1), rng.integers(0, width - part_width + 1)
         part = Image.fromarray(read_image(self.path, (height, width))[top : top + part_height, left : left + part_width])
-        return by_night(part.resize((size[1], size[0]), Image.Resampling.BICUBIC), rng)
-
-
-def by_night(image: Image.Image, rng: np.random.Generator) -> np.ndarray:
-    """Darker, often without colour or under yellow lamps, with noise and some blur."""
-    grey = rng.random() < 0.6
-    light = np.asarray(image.convert("L").convert("RGB") if grey else image, np.float64) / 255
-    light = light ** rng.uniform(1.3, 2.6) * rng.uniform(0.35, 0.8)
-    if rng.random() < 0.5:
-        light = light * np.array([1.1, 0.95, 0.75])
-    light = light + rng.normal(0, rng.uniform(0, 0.05), light.shape)
-    dark = Image.fromarray((light.clip(0, 1) * 255).astype(np.uint8))
-    return np.asarray(dark.filter(ImageFilter.GaussianBlur(rng.uniform(0, 1.2))))
+        return night(np.asarray(part.resize((size[1], size[0]), Image.Resampling.BICUBIC)), rng)
 
 
 def training_photos(root: Path) -> list[Path]:

@@ -22,11 +22,13 @@ PROMISED = {
     "Match",
     "NetVLAD",
     "PCAWhitening",
+    "TrainConfig",
     "backbones",
     "datasets",
     "errors",
     "evaluate",
     "models",
+    "train",
 }
 HEAVY = ["torch", "onnxruntime", "numpy", "PIL", "pandas", "cyclopts", "rich", "jaxtyping"]
 # For subprocesses: torch and what only developers have cannot be imported, as if they were not installed.
@@ -87,7 +89,7 @@ def test_without_torch_a_torch_name_says_what_to_install():
 
 
 def test_without_torch_every_other_name_is_there():
-    torch_names = [name for name, home in {**sameplace._HOMES, **sameplace._MODULES}.items() if "network" in home]
+    torch_names = [name for name, home in {**sameplace._HOMES, **sameplace._MODULES}.items() if "network" in home] + ["train"]
     others = [name for name in sameplace.__all__ if name not in torch_names]
     asked = python(
         WITHOUT_TORCH + f"import sameplace\nfor name in {others}: getattr(sameplace, name)\nprint('torch' in sys.modules)"

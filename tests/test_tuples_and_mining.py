@@ -13,7 +13,8 @@ from sameplace.geo import LocalPoint
 from sameplace.images import ImageRecord
 from sameplace.training.losses import ranking_loss, violates
 from sameplace.training.mining import best_positive, candidates, hardest_negatives, sampled_negatives
-from sameplace.training.tuples import Reach, weak_labels
+from sameplace.training.reach import Reach
+from sameplace.training.tuples import degrees_between, weak_labels
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 
@@ -53,6 +54,24 @@ def test_street_view_over_time_wants_another_pass() -> None:
     database = [at(2.0, time=NOON + timedelta(seconds=600)), at(2.0, time=NOON + timedelta(seconds=601)), at(2.0)]
     labels = weak_labels([query], database, Reach(another_time=True))
     assert [rows.tolist() for rows in labels.positives] == [[1]]
+
+
+def test_a_positive_may_have_to_look_the_same_way_round_north_too() -> None:
+    database = [at(2.0, heading_deg=degrees) for degrees in (20.0, 20.1, 320.0, 319.9, 170.0)] + [at(2.0)]
+    labels = weak_labels([at(0.0, heading_deg=350.0)], database, Reach(heading=30.0))
+    assert [rows.tolist() for rows in labels.positives] == [[0, 2]]
+    assert [rows.tolist() for rows in labels.near] == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_a_query_that_does_not_know_where_it_looks_has_no_positive_that_must_look_there_too() -> None:
+    assert len(weak_labels([at(0.0)], [at(2.0, heading_deg=0.0), at(2.0)], Reach(heading=180.0))) == 0
+
+
+@given(st.floats(-720, 720), st.floats(-720, 720))
+@settings(deadline=None)
+def test_headings_lie_apart_by_the_angle_between_their_directions(first: float, second: float) -> None:
+    one, other = (np.exp(1j * np.deg2rad(heading)) for heading in (first, second))
+    assert degrees_between(first, second) == pytest.approx(abs(np.rad2deg(np.angle(one / other))), abs=1e-6)
 
 
 def test_an_image_without_a_position_is_refused() -> None:

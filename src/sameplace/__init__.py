@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sameplace.network.pooling import AveragePooling, GeM, MaxPooling
     from sameplace.network.vocabulary import Vocabulary
     from sameplace.network.whitening import PCAWhitening
+    from sameplace.training import Run, Streets, TrainConfig, train
 
 _MODULES = {
     "backbones": "sameplace.network.backbones",
@@ -53,6 +54,9 @@ _HOMES = {
     "Positions": "sameplace.geo",
     "Problem": "sameplace.images",
     "Report": "sameplace.evaluation",
+    "Run": "sameplace.training",
+    "Streets": "sameplace.training",
+    "TrainConfig": "sameplace.training",
     "Vocabulary": "sameplace.network.vocabulary",
     "compare": "sameplace.evaluation",
     "describe": "sameplace.description",
@@ -61,6 +65,7 @@ _HOMES = {
     "export_onnx": "sameplace.network.export",
     "read_image": "sameplace.images",
     "score": "sameplace.evaluation",
+    "train": "sameplace.training",
 }
 
 __all__ = [
@@ -86,6 +91,9 @@ __all__ = [
     "Positions",
     "Problem",
     "Report",
+    "Run",
+    "Streets",
+    "TrainConfig",
     "Vocabulary",
     "__version__",
     "backbones",
@@ -99,6 +107,7 @@ __all__ = [
     "models",
     "read_image",
     "score",
+    "train",
 ]
 
 

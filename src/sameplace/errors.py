@@ -6,6 +6,7 @@ SameplaceError
  ├── ModelError      a model that is missing, broken, or another one than expected
  ├── DatasetError    a dataset that is not where, or not what, it should be
  ├── AtlasError      an atlas that is missing, broken, in use, or of another model
+ ├── TrainingError   a training that cannot start as asked, or that went wrong
  └── MissingExtra    an optional part of sameplace that is not installed
 """
 
@@ -32,6 +33,10 @@ class DatasetError(SameplaceError):
 
 class AtlasError(SameplaceError):
     """An atlas is missing, broken, in use by another writer, or made with another model."""
+
+
+class TrainingError(SameplaceError, ValueError):
+    """A training cannot start as asked, or went wrong on the way."""
 
 
 class MissingExtra(SameplaceError, ImportError):  # noqa: N818  (the name says it)

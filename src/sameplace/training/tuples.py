@@ -1,5 +1,6 @@
 """Which images may serve as positives and negatives of a query, told by position, time and panorama alone (section 4)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,22 +10,7 @@ from sameplace.datasets.truth import Rows, near
 from sameplace.geo import Positions
 from sameplace.images import ImageRecord, seconds_between
 from sameplace.shapes import Array, Int64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reach:
-    """How near is near and how far is far, in metres: the paper's and its authors' code."""
-
-    trivial: float = 1.0
-    """Images up to here show what the query shows: they teach nothing."""
-    positive: float = 10.0
-    """Images up to here may show the same place."""
-    negative: float = 25.0
-    """Images beyond here do not."""
-    another_time: bool = False
-    """A positive must come from another pass (Tokyo Time Machine): its time must be known and differ by more than `same_pass`."""
-    same_pass: float = 600.0
-    """Seconds within which two images count as one pass."""
+from sameplace.training.reach import PAPERS, Reach
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,8 +28,8 @@ class Weak:
         return len(self.queries)
 
 
-def weak_labels(queries: Sequence[ImageRecord], database: Sequence[ImageRecord], reach: Reach = Reach()) -> Weak:
-    """Potential positives (1 m < d <= 10 m, another panorama, another time where asked for) and what is no definite negative.
+def weak_labels(queries: Sequence[ImageRecord], database: Sequence[ImageRecord], reach: Reach = PAPERS) -> Weak:
+    """Potential positives (1 m < d <= 10 m, another panorama, and what else is asked for) and what is no definite negative.
 
     >>> from pathlib import Path; from sameplace.geo import LocalPoint
     >>> at = lambda x: ImageRecord(path=Path("photo.jpg"), position=LocalPoint(x, 0.0))
@@ -70,12 +56,14 @@ def weak_labels(queries: Sequence[ImageRecord], database: Sequence[ImageRecord],
 def _taught(
     query: ImageRecord, rows: Int64[Array, " rows"], database: Sequence[ImageRecord], reach: Reach
 ) -> Int64[Array, " taught"]:
-    """Those rows that are of another panorama than the query and, where asked for, of another time."""
+    """Those rows that are of another panorama than the query and, where asked for, of another time and a like heading."""
     return np.array([row for row in rows.tolist() if _differs(query, database[row], reach)], np.int64)
 
 
 def _differs(query: ImageRecord, image: ImageRecord, reach: Reach) -> bool:
     if query.panorama is not None and query.panorama == image.panorama:
+        return False
+    if reach.heading is not None and not degrees_between(query.heading_deg, image.heading_deg) <= reach.heading:
         return False
     if not reach.another_time:
         return True
@@ -83,3 +71,14 @@ def _differs(query: ImageRecord, image: ImageRecord, reach: Reach) -> bool:
         return False
     apart = seconds_between(query.time, image.time)
     return apart is not None and apart > reach.same_pass
+
+
+def degrees_between(first: float | None, second: float | None) -> float:
+    """How far two headings lie apart, in 0..180 degrees; infinitely far where one is not known.
+
+    >>> degrees_between(350.0, 20.0)
+    30.0
+    """
+    if first is None or second is None:
+        return math.inf
+    return abs((first - second + 180) % 360 - 180)

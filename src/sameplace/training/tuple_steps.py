@@ -1,0 +1,184 @@
+"""The paper's way to learn: a query, its best positive and its hardest negatives (section 4, appendix A)."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sameplace.shapes import Array, Float, Int64
+from sameplace.training.descriptors import Descriptors, described
+from sameplace.training.inputs import ahead
+from sameplace.training.losses import ranking_loss, violates
+from sameplace.training.mining import candidates, sampled_negatives
+from sameplace.training.optimisation import queries_between_refreshes
+from sameplace.training.parallel import Ranks
+from sameplace.training.steps import NEGATIVES, ORDER, POOL, Learnt, Lesson
+from sameplace.training.window import NO_ROW, Mined, mined
+
+
+class Tuples:
+    """The paper's course: a query, its best positive and its hardest negatives that violate the margin (sections 4 and A).
+
+    Loss and gradients are those of freshly described images; a tuple without a violating negative costs no backward pass.
+    """
+
+    def __init__(self, lesson: Lesson) -> None:
+        self.lesson = lesson
+        queries, config = len(lesson.streets.queries), lesson.config
+        self._remembered = np.full((queries, config.remembered_negatives), NO_ROW, np.int64)
+        # The epoch, first and last batch of the queries that have been mined.
+        self._window = (-1, 0, 0)
+        self._best = np.empty(0, np.int64)
+        self._hardest = np.empty((0, config.negatives), np.int64)
+        self._loading: Iterator[Tensor] | None = None
+
+    def batches(self, epoch: int) -> int:  # noqa: ARG002  (every epoch has as many)
+        """As many as it takes for every query to ask once."""
+        return -(-len(self.lesson.streets.queries) // self.lesson.config.batch)
+
+    def learn(self, epoch: int, batch: int) -> Learnt:
+        """Add up the gradients of the sum over the violating triplets of the tuples of a batch."""
+        known, first, last = self._window
+        refreshed = known != epoch or not first <= batch < last
+        if refreshed:
+            self._mine(epoch, batch)
+        if self._loading is None:
+            self._loading = ahead(self.lesson.inputs, self._wanted(batch))
+        learnt = Learnt()
+        for place in self._own(batch):
+            taught = int((self._hardest[place] != NO_ROW).sum())
+            learnt += self._learn(next(self._loading)) if taught else Learnt(asked=1)
+        if batch + 1 == self._window[2]:
+            self._loading = None
+        return replace(_everyones(learnt, self.lesson.ranks), refreshed=refreshed)
+
+    def state(self) -> dict[str, Tensor]:
+        """The negatives that are remembered, and the tuples up to the next refresh."""
+        arrays = {"remembered": self._remembered, "best": self._best, "hardest": self._hardest, "window": np.array(self._window)}
+        return {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
+
+    def resume(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self._remembered, self._best, self._hardest = (state[name].numpy().copy() for name in ("remembered", "best", "hardest"))
+        epoch, first, last = state["window"].tolist()
+        self._window, self._loading = (epoch, first, last), None
+
+    def _learn(self, maps: Float[Tensor, "images ..."]) -> Learnt:
+        """One tuple: the query, its best positive, its negatives."""
+        query, best, negatives = self.lesson.descriptors(maps).tensor_split([1, 2])
+        violating = int(violates(query[0], best, negatives, margin=self.lesson.config.margin).sum())
+        loss = ranking_loss(query[0], best, negatives, margin=self.lesson.config.margin)
+        if violating:
+            self.lesson.optimisation.backward(loss)
+        return Learnt(loss=float(loss.detach()), parts=1, asked=1, violating=int(violating > 0), divisor=violating)
+
+    def _own(self, batch: int) -> range:
+        """Where the tuples of a batch that this process learns from stand in the window."""
+        size, places = self.lesson.config.batch, len(self._best)
+        first = (batch - self._window[1]) * size
+        return range(first, min(first + size, places))[self.lesson.ranks.share]
+
+    def _wanted(self, batch: int) -> Iterator[tuple[Int64[Array, " images"], Int64[Array, " images"] | None]]:
+        """The images of all tuples of the window from a batch on, and how they are altered."""
+        epoch, first, last = self._window
+        size, streets = self.lesson.config.batch, self.lesson.streets
+        order = self._order(epoch)
+        for number in range(batch, last):
+            seeds = self.lesson.seeds(epoch, number, (size, 2 + self.lesson.config.negatives))
+            for place in self._own(number):
+                negatives = self._hardest[place][self._hardest[place] != NO_ROW]
+                if len(negatives):
+                    answers = streets.database[[self._best[place], *negatives]]
+                    rows = np.concatenate([streets.queries[order[[first * size + place]]], answers])
+                    yield rows, None if seeds is None else seeds[place % size, : len(rows)]
+
+    def _order(self, epoch: int) -> Int64[Array, " queries"]:
+        return self.lesson.rng(ORDER, epoch).permutation(len(self.lesson.streets.queries))
+
+    def _mine(self, epoch: int, batch: int) -> None:
+        """Describe anew what may be needed, and mine the tuples of all queries up to the next refresh."""
+        config, ranks = self.lesson.config, self.lesson.ranks
+        batches = self.batches(epoch)
+        refresh = -(-queries_between_refreshes(config, epoch + batch / batches) // config.batch)
+        last = min(batch + refresh, batches)
+        queries = self._order(epoch)[batch * config.batch : last * config.batch]
+        pool = self._pool(epoch, batch)
+        descriptors = self._described(queries, pool)
+        found = self._mined(queries[ranks.share], descriptors, pool, epoch)
+        for path, _ in descriptors.parts:
+            ranks.wait()
+            if ranks.first:
+                path.unlink()
+        self._best = _spread(found.best[:, None], len(queries), ranks)[:, 0]
+        self._hardest = _spread(found.hardest, len(queries), ranks)
+        self._remembered[queries] = _spread(found.remembered, len(queries), ranks)
+        self._window, self._loading = (epoch, batch, last), None
+
+    def _pool(self, epoch: int, batch: int) -> Int64[Array, " pool"]:
+        """The rows of the database that negatives are sampled from."""
+        database, pool = len(self.lesson.streets.database), self.lesson.config.pool
+        if pool is None or pool >= database:
+            return np.arange(database, dtype=np.int64)
+        return np.sort(self.lesson.rng(POOL, epoch, batch).choice(database, pool, replace=False))
+
+    def _described(self, queries: Int64[Array, " queries"], pool: Int64[Array, " pool"]) -> Descriptors:
+        """Fresh descriptors of the queries, of the pool, and of whatever else they are compared with; each process makes a part."""
+        lesson, streets = self.lesson, self.lesson.streets
+        compared = [pool, *(streets.positives[query] for query in queries.tolist()), self._remembered[queries].ravel()]
+        answers = np.unique(np.concatenate(compared))
+        rows = np.unique(np.concatenate([streets.queries[queries], streets.database[answers[answers != NO_ROW]]]))
+        parts = np.array_split(rows, lesson.ranks.count)
+        paths = [lesson.folder / f"mining-{rank}.npy" for rank in range(lesson.ranks.count)]
+        described(
+            lesson.learner,
+            lesson.inputs,
+            parts[lesson.ranks.rank],
+            into=paths[lesson.ranks.rank],
+            precision=lesson.config.precision,
+            progress=lesson.report,
+        )
+        lesson.ranks.wait()
+        return Descriptors.joined(*(Descriptors.open(path, part) for path, part in zip(paths, parts, strict=True)))
+
+    def _mined(self, queries: Int64[Array, " queries"], descriptors: Descriptors, pool: Int64[Array, " pool"], epoch: int) -> Mined:
+        """The best positives and the hardest negatives of queries."""
+        streets, config = self.lesson.streets, self.lesson.config
+
+        def searched(number: int) -> Int64[Array, " candidates"]:
+            query = int(queries[number])
+            near = np.searchsorted(pool, streets.near[query])
+            near = near[pool[np.minimum(near, len(pool) - 1)] == streets.near[query]]
+            rng = self.lesson.rng(NEGATIVES, epoch, query)
+            sampled = pool[sampled_negatives(near, len(pool), count=config.sampled_negatives, rng=rng)]
+            remembered = self._remembered[query]
+            return candidates(sampled, remembered[remembered != NO_ROW])
+
+        return mined(
+            lambda numbers: descriptors.of(streets.queries[queries[numbers]]),
+            lambda rows: descriptors.of(streets.database[rows]),
+            tuple(streets.positives[query] for query in queries.tolist()),
+            searched,
+            config,
+        )
+
+
+def _everyones(learnt: Learnt, ranks: Ranks) -> Learnt:
+    """The sum of what every process has learnt."""
+    if ranks.count == 1:
+        return learnt
+    numbers = torch.tensor(
+        [learnt.loss, learnt.parts, learnt.asked, learnt.violating, learnt.divisor], dtype=torch.float64, device=ranks.device
+    )
+    ranks.sum(numbers)
+    loss, *counts = numbers.tolist()
+    parts, asked, violating, divisor = (int(count) for count in counts)
+    return Learnt(loss=loss, parts=parts, asked=asked, violating=violating, divisor=divisor)
+
+
+def _spread(own: Int64[Array, "own columns"], lines: int, ranks: Ranks) -> Int64[Array, "lines columns"]:
+    """What every process has found for its share of some lines, line by line."""
+    everything = np.full((lines, own.shape[1]), NO_ROW, np.int64)
+    everything[ranks.share] = own
+    return ranks.merged(everything)
