@@ -70,6 +70,9 @@ def test_every_command_in_the_docs_can_be_typed(page, tmp_path, monkeypatch):
         elif program == "sameplace" and words[0] in VERBS:
             for folder in (word for word in words if word.endswith("/")):
                 Path(folder).mkdir(parents=True, exist_ok=True)
+            for model in (Path(word) for word in words if word.endswith(".safetensors")):
+                model.parent.mkdir(parents=True, exist_ok=True)
+                model.touch()
             app.parse_args(words, print_error=False, exit_on_error=False)
         elif program == "sameplace":
             assert words[0] in ("--help", "--version"), command

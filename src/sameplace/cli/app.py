@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from sameplace._version import __version__
+from sameplace.cli.cut import cut
 from sameplace.cli.evaluate import evaluate
+from sameplace.cli.fetch import fetch
 from sameplace.cli.index import index
 from sameplace.cli.locate import locate
 from sameplace.cli.names import UsageError
@@ -16,9 +18,10 @@ from sameplace.cli.output import note, printable
 from sameplace.cli.remove import remove
 from sameplace.cli.show import show
 from sameplace.cli.toytown import toytown
+from sameplace.cli.train import train
 from sameplace.errors import SameplaceError
 
-VERBS = {verb.__name__: verb for verb in (index, locate, evaluate, show, remove, toytown)}
+VERBS = {verb.__name__: verb for verb in (index, locate, evaluate, train, fetch, show, remove, toytown, cut)}
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 app = App(

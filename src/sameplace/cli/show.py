@@ -1,4 +1,4 @@
-"""`sameplace show`: what models and datasets there are, what an atlas or a model holds, and what is the matter with a dataset."""
+"""`sameplace show`: what models and datasets there are, what an atlas, a model or a training holds, what a dataset lacks."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -11,18 +11,23 @@ from cyclopts.types import PositiveFloat
 
 from sameplace.cli.names import Json, UsageError
 from sameplace.cli.output import note, painted, printable, progress, say, say_json
+from sameplace.cli.watching import run_lines
 
 if TYPE_CHECKING:
     from sameplace.datasets import KnownDataset
     from sameplace.evaluation.doctor import Findings
     from sameplace.models import PublishedModel
+    from sameplace.training import Run
 
 LISTS = ("models", "datasets")
 
 
 def show(
     what: Annotated[
-        str, Parameter(help="models, datasets, an atlas, a model by name or file, a dataset by name, or a folder of photos.")
+        str,
+        Parameter(
+            help="models, datasets, an atlas, a model by name or file, a training, a dataset by name, or a folder of photos."
+        ),
     ] = "models",
     /,
     *,
@@ -37,10 +42,11 @@ def show(
     map: Annotated[
         Path | None, Parameter(help="Also write what was found as one HTML page with a map, which works offline.")
     ] = None,
+    plots: Annotated[Path | None, Parameter(help="Also draw the recall and the loss of a training into this folder.")] = None,
     json: Json = False,
 ) -> None:
-    """Show models, datasets, what an atlas or a model holds, or examine a dataset: what is the matter with it, worst first."""
-    from sameplace import datasets
+    """Show models, datasets, what an atlas or a model holds, how a training goes, or examine a dataset: what is wrong with it."""
+    from sameplace import datasets, training
 
     known = {dataset.name: dataset for dataset in datasets.known()}
     if (what in known and root is not None) or (what not in (*LISTS, *known) and _is_photos(what)):
@@ -52,9 +58,15 @@ def show(
             note(f"The page is {map}.")
         say_json(findings.to_json()) if json else _say_findings(findings)
         return
+    is_run = what not in (*LISTS, *known) and training.is_run(what)
+    if plots is not None and not is_run:
+        raise UsageError("--plots draws a training: name the folder that `sameplace train --to` was given, or leave it out.")
     if root is not None or burst or thorough or map is not None or radius != 25.0:
         hint = "name the --root where it lies" if what in known else "name one, or leave these flags out"
         raise UsageError(f"--root, --radius, --burst, --thorough and --map are for examining a dataset or a folder: {hint}.")
+    if is_run:
+        _show_run(training.Run.open(what), plots, json)
+        return
     shown = _shown(what, known)
     if json:
         say_json(shown)
@@ -84,12 +96,27 @@ def _shown(what: str, known: "Mapping[str, KnownDataset]") -> dict[str, Any]:
 
 
 def _is_photos(what: str) -> bool:
-    """A folder that neither is an atlas nor was one."""
+    """A folder that neither is an atlas nor was one, and no training."""
     from sameplace.atlas.manifest import MANIFEST
     from sameplace.atlas.snapshot import SEGMENTS
+    from sameplace.training import is_run
 
     folder = Path(what)
-    return folder.is_dir() and not (folder / MANIFEST).exists() and not (folder / SEGMENTS).is_dir()
+    return folder.is_dir() and not is_run(folder) and not (folder / MANIFEST).exists() and not (folder / SEGMENTS).is_dir()
+
+
+def _show_run(run: "Run", plots: Path | None, json: bool) -> None:
+    """How a training goes: its state, its curves as text, what was kept, and whether it helped."""
+    if plots is not None:
+        from sameplace.training.picture import write_run_picture
+
+        note(f"The plots are {' and '.join(map(str, write_run_picture(plots, run)))}.")
+    shown = run.summary()
+    if json:
+        say_json(shown)
+        return
+    for line in run_lines(shown):
+        say(line)
 
 
 def _examined(what: str, root: Path | None, *, radius: float, burst: bool, thorough: bool) -> "Findings":

@@ -1,0 +1,89 @@
+"""Train a model on the research photographs, and keep the run.
+
+    python scripts/train_published.py MODEL --data PHOTOS --to RUN [--choose] [--learn-from LAYER] [--maps FOLDER] [FIELD=VALUE ...]
+
+MODEL is the untrained model to start from. With --choose the middle of getty is kept back and validated on, as it was while the
+configuration was chosen; without, it is learnt from, too, and the last epoch is kept. FIELD=VALUE changes the configuration.
+"""
+
+import argparse
+import ast
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import street_photos
+
+from sameplace.training.config import TrainConfig
+from sameplace.training.loop import train
+from sameplace.training.progress import Moment
+from sameplace.training.start import Start, starting_encoder
+
+RECIPE = TrainConfig(
+    positive=5.0,
+    negative=7.0,
+    trivial=0.0,
+    loss="sare",
+    sharpness=10.0,
+    batch=64,
+    images_per_place=2,
+    companions=3,
+    self_supervised=0.1875,
+    plain=0.85,
+    augment="strong",
+    views=3,
+    through_whitening=True,
+    whitening=512,
+    whiten_night=True,
+    optimiser="adamw",
+    learning_rate=2e-4,
+    assignment_rate=60.0,
+    schedule="cosine",
+    warm_up=20,
+    epochs=6,
+    average=0.98,
+    precision="bfloat16",
+)
+
+
+def main() -> None:
+    """Train, saying on one line where it is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--to", type=Path, required=True)
+    parser.add_argument("--maps", type=Path)
+    parser.add_argument("--choose", action="store_true")
+    parser.add_argument("--learn-from", default="block6")
+    parser.add_argument("fields", nargs="*")
+    arguments = parser.parse_args()
+    changed = {name: _value(text) for name, _, text in (field.partition("=") for field in arguments.fields)}
+    config = replace(RECIPE, keep="best" if arguments.choose else "last", **changed)
+    least = street_photos.CHOOSING_LEARNS_FROM if arguments.choose else street_photos.LEARNT_FROM
+    streets = street_photos.learnt_from(arguments.data, least, config.reach)
+    validation = street_photos.getty_part(arguments.data, *street_photos.CHOSEN_ON, name="getty, the part chosen on")
+    encoder = starting_encoder(arguments.model, Start(learn_from=arguments.learn_from, keep_vocabulary=False))
+    began, told = time.monotonic(), [0.0]
+
+    def show(moment: Moment) -> None:
+        now = time.monotonic()
+        if now - told[0] > 15 or (moment.figures and moment.stage == "validation"):
+            told[0] = now
+            figures = " ".join(f"{name} {value:.4g}" for name, value in moment.figures.items())
+            print(f"{now - began:6.0f} s  {moment.stage} {moment.epoch}: {moment.done}/{moment.total}  {figures}", file=sys.stderr)
+
+    print(streets.facts(), config, file=sys.stderr)
+    run = train(encoder, streets, validate_on=validation, to=arguments.to, config=config, maps=arguments.maps, progress=show)
+    print(run.model)
+
+
+def _value(text: str) -> object:
+    try:
+        return ast.literal_eval(text)
+    except ValueError:
+        return text
+
+
+if __name__ == "__main__":
+    main()
