@@ -80,7 +80,7 @@ def match(first: Features, second: Features, *, matcher: Matcher = NEAREST, rans
 
 
 def _second_best(similarities: Float32[Array, "rows columns"]) -> Float32[Array, " rows"]:
-    """The second highest similarity of each row; -1 where there is no second."""
+    """The second highest similarity of each row; less than any where there is no second."""
     if similarities.shape[1] < 2:
-        return np.full(len(similarities), -1, np.float32)
+        return np.full(len(similarities), -np.inf, np.float32)
     return np.partition(np.ascontiguousarray(similarities), -2, axis=1)[:, -2]
