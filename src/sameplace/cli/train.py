@@ -47,10 +47,10 @@ def train(
         str | None,
         Parameter(help="The first layer of the trunk that learns: netvlad for none, all for all; the last few if not given."),
     ] = None,
-    clusters: Annotated[PositiveInt | None, Parameter(help="Clusters of NetVLAD; 64 if not given, 16 for toytown.")] = None,
+    clusters: Annotated[PositiveInt | None, Parameter(help="Clusters of NetVLAD; 64 if not given, 4 for toytown.")] = None,
     size: Annotated[
         tuple[PositiveInt, PositiveInt] | None,
-        Parameter(help="Height and width of the images; the model's own if not given, 128 128 for toytown.", negative=""),
+        Parameter(help="Height and width of the images; the model's own if not given, 192 192 for toytown.", negative=""),
     ] = None,
     keep_vocabulary: Annotated[
         bool, Parameter(help="Go on from the model's own NetVLAD layer.", negative="", show_default=False)
