@@ -2,8 +2,9 @@
 
     python scripts/ablate.py --data PHOTOS --to FOLDER [--seeds 0,1,2] [--only NAME ...]
 
-Every run is short (three epochs, 2,500 images for the whitening, no night-like crops for it): the differences are what counts.
-A run that is there is not repeated; the table is printed from what is there.
+Every run is short (three epochs, 2,500 images for the whitening): the differences are what counts. Judged by day, and with queries
+made dark, noisy and often grey. A run that is there is not repeated; the table is printed from what is there. Intervals are over
+panoramas, whose five tiles stand or fall together, of the mean over seeds.
 """
 
 import argparse
@@ -11,49 +12,75 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import street_photos
-from train_published import RECIPE
+from PIL import Image
 
+from sameplace.description import DescriptorCache
 from sameplace.evaluation import evaluate
+from sameplace.images import ImageRecord, read_image
 from sameplace.network.encoder import Encoder
+from sameplace.training.augmentation import NIGHT as NIGHT_LIKE
+from sameplace.training.augmentation import augmented
 from sameplace.training.config import TrainConfig
 from sameplace.training.loop import train
 from sameplace.training.start import Start, starting_encoder
 
-BASE = replace(RECIPE, epochs=3, whiten_night=False, whitening_images=2500, views=2)
-PAPER = TrainConfig(epochs=3, whitening=512, whitening_images=2500, precision="bfloat16", augment="none")
+PAPER = TrainConfig(epochs=3, whitening=512, whitening_images=2500, precision="bfloat16", keep="last")
+NIGHT = {"augment": "strong", "views": 2, "altered_queries": True, "plain": 0.5, "whiten_night": True}
+PLACES = replace(
+    PAPER,
+    trivial=0.0,
+    positive=5.0,
+    negative=7.0,
+    loss="sare",
+    sharpness=10.0,
+    batch=64,
+    images_per_place=2,
+    companions=3,
+    self_supervised=0.1875,
+    plain=0.85,
+    augment="strong",
+    views=2,
+    through_whitening=True,
+    optimiser="adamw",
+    learning_rate=2e-4,
+    assignment_rate=60.0,
+    schedule="cosine",
+    warm_up=20,
+    average=0.98,
+)
 SWITCHES: dict[str, tuple[TrainConfig, str, bool]] = {
-    "recipe": (BASE, "block6", False),
-    "only NetVLAD learns": (BASE, "netvlad", False),
-    "from block9": (BASE, "block9", False),
-    "multi-similarity instead of SARE": (replace(BASE, loss="multi-similarity"), "block6", False),
-    "SARE without sharpness": (replace(BASE, sharpness=1.0), "block6", False),
-    "no companions": (replace(BASE, companions=0), "block6", False),
-    "not through the whitening": (replace(BASE, through_whitening=False), "block6", False),
-    "every image altered": (replace(BASE, plain=0.0), "block6", False),
-    "no image of a place altered": (replace(BASE, plain=1.0), "block6", False),
-    "no self-supervised pairs": (replace(BASE, self_supervised=0.0), "block6", False),
-    "no moving average": (replace(BASE, average=0.0), "block6", False),
-    "positives to 10 m, negatives from 25 m": (replace(BASE, positive=10.0, negative=25.0), "block6", False),
-    "verified positives": (replace(BASE, verified=True), "block6", False),
-    "assignment with a bias": (BASE, "block6", True),
-    "float32": (replace(BASE, precision="float32"), "block6", False),
-    "paper: tuples, SGD 1e-3": (PAPER, "block6", False),
-    "paper, positives to 5 m, negatives from 7 m": (replace(PAPER, trivial=0.0, positive=5.0, negative=7.0), "block6", False),
-    "paper with AdamW and a cosine": (
+    "paper: tuples, SGD 1e-3, from block6": (PAPER, "block6", False),
+    "only NetVLAD learns": (PAPER, "netvlad", False),
+    "from block9": (PAPER, "block9", False),
+    "from block3": (PAPER, "block3", False),
+    "10 epochs": (replace(PAPER, epochs=10), "block6", False),
+    "margin 0.3": (replace(PAPER, margin=0.3), "block6", False),
+    "positives to 5 m, negatives from 7 m": (replace(PAPER, trivial=0.0, positive=5.0, negative=7.0), "block6", False),
+    "every image altered (strong, two views kept)": (replace(PAPER, augment="strong", views=2), "block6", False),
+    "half of the queries altered, night-like whitening": (replace(PAPER, **NIGHT), "block6", False),
+    "half of the queries altered, margin 0.3": (replace(PAPER, margin=0.3, **NIGHT), "block6", False),
+    "through the whitening": (replace(PAPER, through_whitening=True), "block6", False),
+    "learning rate 3e-3": (replace(PAPER, learning_rate=3e-3), "block6", False),
+    "AdamW 1e-4 with a cosine": (
         replace(PAPER, optimiser="adamw", learning_rate=1e-4, assignment_rate=60.0, schedule="cosine", warm_up=20),
         "block6",
         False,
     ),
-    "paper, altered images": (replace(PAPER, augment="strong", views=2), "block6", False),
-    "paper, 10 epochs": (replace(PAPER, epochs=10), "block6", False),
-    "paper, only NetVLAD learns": (PAPER, "netvlad", False),
-    "paper with partial mining (pool of 500)": (replace(PAPER, pool=500), "block6", False),
+    "moving average of the weights": (replace(PAPER, average=0.99), "block6", False),
+    "partial mining (pool of 500)": (replace(PAPER, pool=500), "block6", False),
+    "verified positives": (replace(PAPER, verified=True), "block6", False),
+    "assignment with a bias": (PAPER, "block6", True),
+    "float32": (replace(PAPER, precision="float32"), "block6", False),
+    "batches of places, SARE": (PLACES, "block6", False),
+    "batches of places, multi-similarity": (replace(PLACES, loss="multi-similarity"), "block6", False),
 }
+JUDGED = (("5 m", 5.0, "as they are"), ("10 m", 10.0, "as they are"), ("dark, 10 m", 10.0, "dark"))
 
 
 def main() -> None:
@@ -72,7 +99,8 @@ def main() -> None:
             if not found.exists():
                 print(name, seed, file=sys.stderr, flush=True)
                 found.write_text(json.dumps({"name": name, "seed": seed, **_run(name, seed, arguments)}))
-    print(table(arguments.to))
+    part = street_photos.getty_part(arguments.data, *street_photos.CHOSEN_ON, name="judged")
+    print(table(arguments.to, [query.panorama for query in part.queries]))
 
 
 def _run(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, list[int]]:
@@ -85,36 +113,54 @@ def _run(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, list[
     run = train(encoder, streets, validate_on=part, to=to, config=config, maps=arguments.to / "maps")
     answers = {}
     for what, path in (("before", run.start), ("after", run.model)):
-        for metres in (5.0, 10.0):
+        for how, metres, queries in JUDGED:
             judged = street_photos.getty_part(arguments.data, *street_photos.CHOSEN_ON, name="judged", metres=metres)
-            right = evaluate(Encoder.load(path), judged).answers.first == 0
-            answers[f"{what}, {metres:g} m"] = right.astype(int).tolist()
+            if queries == "dark":
+                judged = replace(judged, queries=darkened(judged.queries, arguments.to / "dark", encoder.size))
+            report = evaluate(Encoder.load(path), judged, cache=DescriptorCache(arguments.to / "descriptors"))
+            answers[f"{what}, {how}"] = (report.answers.first == 0).astype(int).tolist()
     shutil.rmtree(to)
     return answers
 
 
-def table(folder: Path) -> str:
-    """Recall@1 before and after, and the paired difference with its 95 % interval over queries and seeds."""
+def darkened(images: Sequence[ImageRecord], folder: Path, size: tuple[int, int]) -> tuple[ImageRecord, ...]:
+    """The images as they might look by night, always the same."""
+    folder.mkdir(parents=True, exist_ok=True)
+    larger = (round(1.25 * size[0]), round(1.25 * size[1]))
+    records = []
+    for number, image in enumerate(images):
+        path = folder / f"{image.path.stem}.png"
+        if not path.exists():
+            night = augmented(read_image(image.path, larger), NIGHT_LIKE, size, np.random.default_rng([7, number]))
+            Image.fromarray(night).save(path)
+        records.append(replace(image, path=path))
+    return tuple(records)
+
+
+def table(folder: Path, panoramas: Sequence[str | None]) -> str:
+    """Recall@1 before and after, and the paired difference with its 95 % interval over panoramas."""
     found: dict[str, list[dict[str, list[int]]]] = {}
     for path in sorted(folder.glob("*.json")):
         facts = json.loads(path.read_text())
         found.setdefault(facts["name"], []).append(facts)
-    lines = [
-        "| switch | seeds | 5 m before | 5 m after | difference (95 % interval) | 10 m before | 10 m after |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    heads = [f"{how} before | after | difference (95 %)" for how, _, _ in JUDGED]
+    lines = [f"| switch | seeds | {' | '.join(heads)} |", "|---" * (2 + 3 * len(JUDGED)) + "|"]
     for name in SWITCHES:
         if name in found:
-            runs = found[name]
-            share = {key: 100 * np.mean([run[key] for run in runs]) for key in runs[0] if key not in ("name", "seed")}
-            gained = np.mean([np.subtract(run["after, 5 m"], run["before, 5 m"]) for run in runs], axis=0)
-            drawn = np.random.default_rng(0).choice(gained, (2000, len(gained))).mean(axis=1)
-            low, high = 100 * np.percentile(drawn, [2.5, 97.5])
-            lines.append(
-                f"| {name} | {len(runs)} | {share['before, 5 m']:.1f} | {share['after, 5 m']:.1f} | {100 * gained.mean():+.1f} "
-                f"({low:+.1f} to {high:+.1f}) | {share['before, 10 m']:.1f} | {share['after, 10 m']:.1f} |"
-            )
+            cells = [_cells(found[name], how, panoramas) for how, _, _ in JUDGED]
+            lines.append(f"| {name} | {len(found[name])} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cells(runs: Sequence[Mapping[str, list[int]]], how: str, panoramas: Sequence[str | None]) -> str:
+    before, after = (np.mean([run[f"{when}, {how}"] for run in runs], axis=0) for when in ("before", "after"))
+    names, panorama = np.unique(np.array(panoramas, str), return_inverse=True)
+    gained, tiles = np.bincount(panorama, after - before), np.bincount(panorama)
+    drawn = np.random.default_rng(0).integers(0, len(names), (2000, len(names)))
+    low, high = 100 * np.percentile(gained[drawn].sum(axis=1) / tiles[drawn].sum(axis=1), [2.5, 97.5])
+    return (
+        f"{100 * before.mean():.1f} | {100 * after.mean():.1f} | {100 * (after - before).mean():+.1f} ({low:+.1f} to {high:+.1f})"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Compare two models on the part of getty that none has learnt from: every tile asks for those of other panoramas.
+"""Compare two models on the parts of getty that none has learnt from: every tile asks for those of other panoramas.
 
 python scripts/held_out.py MODEL AGAINST --data PHOTOS
 """
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 import street_photos
@@ -13,14 +14,14 @@ from sameplace.network.encoder import Encoder
 
 
 def main() -> None:
-    """Print the verdict within 5 m and within 10 m."""
+    """Print the verdict indoors and outdoors, within 5 m and within 10 m."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("against", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     arguments = parser.parse_args()
-    for metres in (5.0, 10.0):
-        dataset = street_photos.held_out(arguments.data, metres)
+    for where, metres in product(("indoors", "outdoors"), (5.0, 10.0)):
+        dataset = street_photos.held_out(arguments.data, where, metres)
         reports = [evaluate(Encoder.load(path), dataset) for path in (arguments.model, arguments.against)]
         for report in reports:
             print(report)

@@ -10,13 +10,17 @@ from sameplace.images import ImageRecord
 from sameplace.training.reach import Reach
 from sameplace.training.streets import Streets
 
-HELD_OUT_BELOW = -110.0
-"""getty x_m below this was never learnt from by any published model: neither weights, nor vocabulary, nor whitening."""
-LEARNT_FROM = -85.0
-"""Published models learn from getty x_m at or above this: the belt of 25 m between is in neither part."""
+OUTDOORS = (float("-inf"), -110.0)
+"""Held out: courtyards and gardens, a panorama every 3 m: many a first match shows the right wall from 5 to 10 m away."""
+INDOORS = (28.0, float("inf"))
+"""Held out: halls, with a panorama every metre."""
+LEARNT_FROM = (-85.0, 3.0)
+"""Trained models learn from this part of getty: belts of 25 m lie between it and what is held out."""
 CHOSEN_ON = (-85.0, -35.0)
-CHOOSING_LEARNS_FROM = -10.0
-"""While choices were made, getty x_m at or above this was learnt from, and the part above validated on."""
+CHOOSING_LEARNS_FROM = (-10.0, float("inf"))
+"""While choices were made, this part of getty was learnt from, and the one above validated on."""
+SEEN_FROM_ONE_SIDE = 40.0
+"""Degrees between the headings of two photos of iiit_campus that may show the same place."""
 
 
 def getty(data: Path, least: float, below: float = float("inf")) -> tuple[ImageRecord, ...]:
@@ -41,21 +45,59 @@ def getty_part(data: Path, least: float, below: float, *, name: str, metres: flo
     )
 
 
-def held_out(data: Path, metres: float = 5.0) -> Dataset:
-    """The part of getty that no published model has seen."""
-    return getty_part(data, float("-inf"), HELD_OUT_BELOW, name=f"getty held out, {metres:g} m", metres=metres)
+def held_out(data: Path, where: str, metres: float = 5.0) -> Dataset:
+    """A part of getty that no trained model has learnt from: "indoors" or "outdoors"."""
+    part = {"indoors": INDOORS, "outdoors": OUTDOORS}[where]
+    return getty_part(data, *part, name=f"getty held out {where}, {metres:g} m", metres=metres)
 
 
-def learnt_from(data: Path, least: float, reach: Reach) -> Streets:
-    """Getty by position, campus_buildings by building, facades without anything known."""
+def learnt_from(data: Path, part: tuple[float, float], reach: Reach, *, campuses: bool = False) -> Streets:
+    """A part of getty by position, campus_buildings by building, facades without anything known.
+
+    With `campuses` also iiit_campus by position and heading, and koe_indoor by place, where the same place means another session:
+    another day, or day and night.
+    """
     with (data / "campus_buildings" / "places.csv").open() as file:
         buildings = [
             ImageRecord(path=data / "campus_buildings" / row["file"], place=row["building"]) for row in csv.DictReader(file)
         ]
     facades = [ImageRecord(path=path) for path in sorted((data / "facades" / "images").rglob("*.jpg"))]
-    sites = (
-        Streets.of(getty(data, least), reach, name="getty"),
+    sites = [
+        Streets.of(getty(data, *part), reach, name="getty"),
         Streets.of_places(buildings, name="campus_buildings"),
         Streets.of(facades, reach, name="facades"),
-    )
-    return replace(Streets.joined(*sites), name=f"getty (x_m >= {least:g}), campus_buildings, facades")
+    ]
+    if campuses:
+        sites += [
+            Streets.of(iiit_campus(data), replace(reach, heading=SEEN_FROM_ONE_SIDE), name="iiit_campus"),
+            Streets.of_places(koe_indoor(data), name="koe_indoor"),
+        ]
+    names = ", ".join(site.name for site in sites[1:])
+    return replace(Streets.joined(*sites), name=f"getty ({part[0]:g} <= x_m < {part[1]:g}), {names}")
+
+
+def iiit_campus(data: Path) -> list[ImageRecord]:
+    """Those photos of iiit_campus whose positions are right."""
+    with (data / "iiit_campus" / "positions.csv").open() as file:
+        return [
+            ImageRecord(
+                path=data / "iiit_campus" / row["file"],
+                position=LocalPoint(float(row["x_m"]), float(row["y_m"])),
+                heading_deg=float(row["heading_deg"]) if row["heading_deg"] else None,
+            )
+            for row in csv.DictReader(file)
+            if row["position_ok"] == "1"
+        ]
+
+
+def koe_indoor(data: Path) -> list[ImageRecord]:
+    """The photos of koe_indoor; those of one session count as one panorama: they teach nothing about each other."""
+    with (data / "koe_indoor" / "places.csv").open() as file:
+        return [
+            ImageRecord(
+                path=data / "koe_indoor" / row["file"],
+                place=row["place"],
+                panorama=f"{row['place']} {row['condition']} {row['date'][:10]}",
+            )
+            for row in csv.DictReader(file)
+        ]

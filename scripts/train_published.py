@@ -57,11 +57,11 @@ def main() -> None:
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--learn-from", default="block6")
     parser.add_argument("fields", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     changed = {name: _value(text) for name, _, text in (field.partition("=") for field in arguments.fields)}
     config = replace(RECIPE, keep="best" if arguments.choose else "last", **changed)
-    least = street_photos.CHOOSING_LEARNS_FROM if arguments.choose else street_photos.LEARNT_FROM
-    streets = street_photos.learnt_from(arguments.data, least, config.reach)
+    part = street_photos.CHOOSING_LEARNS_FROM if arguments.choose else street_photos.LEARNT_FROM
+    streets = street_photos.learnt_from(arguments.data, part, config.reach, campuses=not arguments.choose)
     validation = street_photos.getty_part(arguments.data, *street_photos.CHOSEN_ON, name="getty, the part chosen on")
     encoder = starting_encoder(arguments.model, Start(learn_from=arguments.learn_from, keep_vocabulary=False))
     began, told = time.monotonic(), [0.0]

@@ -56,6 +56,7 @@ for to, kill in [("whole", None), *(("killed", kill) for kill in kills), ("kille
     print("killed" if os.WIFSIGNALED(ended) else os.waitstatus_to_exitcode(ended))
 """
 PAPERS = {"epochs": 3}
+ALTERED = {"epochs": 3, "augment": "mild", "altered_queries": True, "plain": 0.3, "through_whitening": True}
 PLACES = {
     "epochs": 6,
     "loss": "multi-similarity",
@@ -79,7 +80,7 @@ LIKE_PLACES = {
     "views": 2,
     "plain": 0.5,
 }
-WAYS = {"tuples": PAPERS, "places": PLACES, "like places": LIKE_PLACES}
+WAYS = {"tuples": PAPERS, "altered queries": ALTERED, "places": PLACES, "like places": LIKE_PLACES}
 
 
 def told(folder: Path) -> dict[str, object]:

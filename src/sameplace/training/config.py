@@ -91,8 +91,10 @@ class TrainConfig:
     """Decay of a moving average of the weights, which is validated and kept instead of the last ones; 0 for none."""
     augment: Literal["none", "mild", "strong"] = "none"
     """How much the images that are learnt from are altered: crop, perspective, colour, blur, noise, night."""
+    altered_queries: bool = False
+    """Of a tuple the query alone is altered, and mined as it is altered; by default every image of it is altered."""
     plain: float = 0.0
-    """This share of the images of places is learnt from as it is, whatever `augment` says; views of a pair are always altered."""
+    """This share of the images of places, or of `altered_queries`, is learnt from as it is; views of a pair are always altered."""
     views: int = 0
     """Altered variants of each image whose frozen maps are kept; 0 alters each image anew, which needs all layers every time."""
     cache_maps: bool = True
@@ -170,6 +172,11 @@ class TrainConfig:
             )
         if self.views and self.augment == "none":
             found.append("Altered variants were asked for, but none of how to alter; choose augment mild or strong, or views=0.")
+        if self.altered_queries and (self.loss != "ranking" or self.augment == "none"):
+            found.append(
+                "Altered queries belong to the ranking loss, and need an alteration; choose augment mild or strong, or "
+                "altered_queries=False."
+            )
         if self.companions and self.loss == "ranking":
             found.append("Tuples have their hard negatives already; choose loss multi-similarity or sare, or companions=0.")
         if self.through_whitening and self.whitening is None:

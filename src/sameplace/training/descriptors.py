@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sameplace.errors import TrainingError
+from sameplace.network.whitening import PCAWhitening
 from sameplace.shapes import Array, Float16, Float32, Int64
 from sameplace.training.inputs import Inputs, ahead
 from sameplace.training.learner import Learner, Precision, arithmetic
@@ -91,17 +92,18 @@ def described(
     seeds: Int64[Array, " rows"] | None = None,
     batch: int = 32,
     precision: Precision = "float32",
+    whitening: PCAWhitening | None = None,
     progress: Progress | None = None,
 ) -> Descriptors:
     """Describe rows of images (ascending, each once), or altered variants of them, by the learner as it is now, into one .npy file.
 
-    The file appears whole or not at all. Nothing is learnt; the learner is left in the mode it was in.
+    Through a whitening, if one is given. The file appears whole or not at all. Nothing is learnt; the learner is left in the mode
+    it was in.
     """
     if (np.diff(rows) <= 0).any():
         raise ValueError("Ascending rows, each once, were wanted; give np.unique(rows).")
-    write(
-        into, len(rows), learner.dim, descriptor_batches(learner, inputs, rows, seeds, batch=batch, precision=precision), progress
-    )
+    made = descriptor_batches(learner, inputs, rows, seeds, batch=batch, precision=precision, whitening=whitening)
+    write(into, len(rows), learner.dim if whitening is None else whitening.output_dim, made, progress)
     return Descriptors.open(into, rows)
 
 
@@ -113,16 +115,20 @@ def descriptor_batches(
     *,
     batch: int = 32,
     precision: Precision = "float32",
+    whitening: PCAWhitening | None = None,
 ) -> Iterator[Float16[Array, "_batch descriptor"]]:
-    """Descriptors of rows of images, in order, without whitening."""
+    """Descriptors of rows of images, in order."""
     starts = range(0, len(rows), batch)
     wanted = ((rows[at : at + batch], None if seeds is None else seeds[at : at + batch]) for at in starts)
     was_training = learner.training
     learner.eval()
     try:
         for maps in ahead(inputs, wanted):
-            with torch.no_grad(), arithmetic(precision, learner.device):
-                made = learner(maps)
+            with torch.no_grad():
+                with arithmetic(precision, learner.device):
+                    made = learner(maps)
+                if whitening is not None:
+                    made = whitening(made.float())
             if not made.isfinite().all():
                 raise TrainingError(
                     "The network gives descriptors that are no numbers: it has diverged; train with a lower learning rate."

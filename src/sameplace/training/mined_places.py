@@ -97,6 +97,7 @@ class MinedPlaces(Places):
             parts[lesson.ranks.rank],
             into=paths[lesson.ranks.rank],
             precision=lesson.config.precision,
+            whitening=lesson.whitening,
             progress=lesson.report,
         )
         lesson.ranks.wait()

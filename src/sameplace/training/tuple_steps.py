@@ -14,7 +14,7 @@ from sameplace.training.losses import ranking_loss, violates
 from sameplace.training.mining import candidates, sampled_negatives
 from sameplace.training.optimisation import queries_between_refreshes
 from sameplace.training.parallel import Ranks
-from sameplace.training.steps import NEGATIVES, ORDER, POOL, Learnt, Lesson
+from sameplace.training.steps import AS_IT_IS, NEGATIVES, ORDER, PLAIN, POOL, SEEDS, VARIANTS, Learnt, Lesson
 from sameplace.training.window import NO_ROW, Mined, mined
 
 
@@ -84,15 +84,18 @@ class Tuples:
         """The images of all tuples of the window from a batch on, and how they are altered."""
         epoch, first, last = self._window
         size, streets = self.lesson.config.batch, self.lesson.streets
-        order = self._order(epoch)
+        order, asking = self._order(epoch), self._query_seeds(epoch)
         for number in range(batch, last):
             seeds = self.lesson.seeds(epoch, number, (size, 2 + self.lesson.config.negatives))
             for place in self._own(number):
                 negatives = self._hardest[place][self._hardest[place] != NO_ROW]
                 if len(negatives):
-                    answers = streets.database[[self._best[place], *negatives]]
-                    rows = np.concatenate([streets.queries[order[[first * size + place]]], answers])
-                    yield rows, None if seeds is None else seeds[place % size, : len(rows)]
+                    query = order[first * size + place]
+                    rows = np.array([streets.queries[query], *streets.database[[self._best[place], *negatives]]])
+                    if asking is not None:
+                        yield rows, np.array([asking[query], *[AS_IT_IS] * (1 + len(negatives))])
+                    else:
+                        yield rows, None if seeds is None else seeds[place % size, : len(rows)]
 
     def _order(self, epoch: int) -> Int64[Array, " queries"]:
         return self.lesson.rng(ORDER, epoch).permutation(len(self.lesson.streets.queries))
@@ -105,9 +108,12 @@ class Tuples:
         last = min(batch + refresh, batches)
         queries = self._order(epoch)[batch * config.batch : last * config.batch]
         pool = self._pool(epoch, batch)
-        descriptors = self._described(queries, pool)
-        found = self._mined(queries[ranks.share], descriptors, pool, epoch)
-        for path, _ in descriptors.parts:
+        answering = self._described("answering", self._compared(queries, pool))
+        rows = self.lesson.streets.queries[queries]
+        seeds = self._query_seeds(epoch)
+        asking = answering if seeds is None else self._described("asking", np.sort(rows), seeds[np.sort(queries)])
+        found = self._mined(queries[ranks.share], asking, answering, pool, epoch)
+        for path in {path for descriptors in (asking, answering) for path, _ in descriptors.parts}:
             ranks.wait()
             if ranks.first:
                 path.unlink()
@@ -123,26 +129,48 @@ class Tuples:
             return np.arange(database, dtype=np.int64)
         return np.sort(self.lesson.rng(POOL, epoch, batch).choice(database, pool, replace=False))
 
-    def _described(self, queries: Int64[Array, " queries"], pool: Int64[Array, " pool"]) -> Descriptors:
-        """Fresh descriptors of the queries, of the pool, and of whatever else they are compared with; each process makes a part."""
-        lesson, streets = self.lesson, self.lesson.streets
+    def _compared(self, queries: Int64[Array, " queries"], pool: Int64[Array, " pool"]) -> Int64[Array, " rows"]:
+        """The images that mining looks at: the queries, the pool, and whatever else they are compared with."""
+        streets = self.lesson.streets
         compared = [pool, *(streets.positives[query] for query in queries.tolist()), self._remembered[queries].ravel()]
         answers = np.unique(np.concatenate(compared))
-        rows = np.unique(np.concatenate([streets.queries[queries], streets.database[answers[answers != NO_ROW]]]))
-        parts = np.array_split(rows, lesson.ranks.count)
-        paths = [lesson.folder / f"mining-{rank}.npy" for rank in range(lesson.ranks.count)]
+        return np.unique(np.concatenate([streets.queries[queries], streets.database[answers[answers != NO_ROW]]]))
+
+    def _described(self, name: str, rows: Int64[Array, " rows"], seeds: Int64[Array, " rows"] | None = None) -> Descriptors:
+        """Fresh descriptors of some images, as they are or altered; each process makes a part."""
+        lesson = self.lesson
+        parts = np.array_split(np.arange(len(rows)), lesson.ranks.count)
+        paths = [lesson.folder / f"{name}-{rank}.npy" for rank in range(lesson.ranks.count)]
+        own = parts[lesson.ranks.rank]
         described(
             lesson.learner,
             lesson.inputs,
-            parts[lesson.ranks.rank],
+            rows[own],
             into=paths[lesson.ranks.rank],
+            seeds=None if seeds is None else seeds[own],
             precision=lesson.config.precision,
+            whitening=lesson.whitening,
             progress=lesson.report,
         )
         lesson.ranks.wait()
-        return Descriptors.joined(*(Descriptors.open(path, part) for path, part in zip(paths, parts, strict=True)))
+        return Descriptors.joined(*(Descriptors.open(path, rows[part]) for path, part in zip(paths, parts, strict=True)))
 
-    def _mined(self, queries: Int64[Array, " queries"], descriptors: Descriptors, pool: Int64[Array, " pool"], epoch: int) -> Mined:
+    def _query_seeds(self, epoch: int) -> Int64[Array, " queries"] | None:
+        """How each query is altered in this epoch, where queries alone are altered: they are mined as they are learnt from."""
+        lesson, queries = self.lesson, len(self.lesson.streets.queries)
+        if lesson.config.augment == "none" or not lesson.config.altered_queries:
+            return None
+        plain = lesson.rng(PLAIN, epoch).random(queries) < lesson.config.plain
+        return np.where(plain, AS_IT_IS, lesson.rng(VARIANTS, epoch).integers(0, SEEDS, queries))
+
+    def _mined(
+        self,
+        queries: Int64[Array, " queries"],
+        asking: Descriptors,
+        answering: Descriptors,
+        pool: Int64[Array, " pool"],
+        epoch: int,
+    ) -> Mined:
         """The best positives and the hardest negatives of queries."""
         streets, config = self.lesson.streets, self.lesson.config
 
@@ -156,8 +184,8 @@ class Tuples:
             return candidates(sampled, remembered[remembered != NO_ROW])
 
         return mined(
-            lambda numbers: descriptors.of(streets.queries[queries[numbers]]),
-            lambda rows: descriptors.of(streets.database[rows]),
+            lambda numbers: asking.of(streets.queries[queries[numbers]]),
+            lambda rows: answering.of(streets.database[rows]),
             tuple(streets.positives[query] for query in queries.tolist()),
             searched,
             config,
