@@ -52,7 +52,7 @@ def exact(
     [[0], [1]]
     """
     rows = sum(len(block) for block in database)
-    _check(queries, database, top, rows, present)
+    check(queries, database, top, rows, present)
     columns = min(top, rows if present is None else int(present.sum()))
     slabs = range(0, len(queries), QUERIES_AT_ONCE)
     parts = [_search(queries[first : first + QUERIES_AT_ONCE], database, columns, present, bytes_at_once) for first in slabs]
@@ -63,9 +63,10 @@ def exact(
     )
 
 
-def _check(
+def check(
     queries: Float32[Array, "queries descriptor"], database: Blocks, top: int, rows: int, present: Bool[Array, " rows"] | None
 ) -> None:
+    """ValueError where a search cannot be right."""
     if top < 1:
         raise ValueError(f"At least one answer a query was wanted, got top={top}; search with top=1 or more.")
     if dims := {block.shape[1] for block in database} - {queries.shape[1]}:
@@ -89,28 +90,34 @@ def _search(
     rows = np.full((len(queries), columns), -1, np.int64)
     if columns:
         numbers_a_row = queries.shape[1] + len(queries)
-        for first, descriptors in _chunks(database, max(1, bytes_at_once // (4 * numbers_a_row))):
-            scores = queries @ descriptors.T
-            if present is not None:
-                scores[:, ~present[first : first + len(descriptors)]] = -np.inf
-            _keep_best(scores, first, similarities, rows)
+        for numbers, descriptors in _chunks(database, max(1, bytes_at_once // (4 * numbers_a_row)), present):
+            _keep_best(queries @ descriptors.T, numbers, similarities, rows)
         if rows.min(initial=0) < 0:
             raise ValueError("The database holds descriptors that are not finite; describe its photos again.")
     return Found(similarities=similarities, rows=rows)
 
 
-def _chunks(database: Blocks, rows_at_once: int) -> Iterator[tuple[int, Float32[Array, "_ descriptor"]]]:
-    """Pieces of the database in single precision, each with the row where it starts."""
+def _chunks(
+    database: Blocks, rows_at_once: int, present: Bool[Array, " rows"] | None
+) -> Iterator[tuple[Int64[Array, " chunk"], Float32[Array, "chunk descriptor"]]]:
+    """Pieces of the database in single precision, each with its rows; what may not be found is not even read."""
     offset = 0
     for block in database:
         for first in range(0, len(block), rows_at_once):
-            yield offset + first, np.asarray(block[first : first + rows_at_once], dtype=np.float32)
+            piece = block[first : first + rows_at_once]
+            rows = np.arange(offset + first, offset + first + len(piece))
+            if present is not None:
+                inside = np.flatnonzero(present[rows])
+                if len(inside) < len(rows):
+                    rows, piece = rows[inside], piece[inside]
+            if len(rows):
+                yield rows, np.asarray(piece, dtype=np.float32)
         offset += len(block)
 
 
 def _keep_best(
     scores: Float32[Array, "queries chunk"],
-    first: int,
+    chunk: Int64[Array, " chunk"],
     similarities: Float32[Array, "queries top"],
     rows: Int64[Array, "queries top"],
 ) -> None:
@@ -125,7 +132,7 @@ def _keep_best(
         if not candidates.size:
             continue
         values = np.concatenate([similarities[query], scores[query, candidates]])
-        numbers = np.concatenate([rows[query], candidates + first])
+        numbers = np.concatenate([rows[query], chunk[candidates]])
         if values.size > 4 * top:  # a full sort of a long list costs more than to find its threshold first
             reach = values >= np.partition(values, -top)[-top]
             values, numbers = values[reach], numbers[reach]

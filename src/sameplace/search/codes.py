@@ -1,0 +1,160 @@
+"""Descriptors of one bit a dimension, in lists around centroids: what an approximate search reads instead of the descriptors.
+
+RaBitQ (J. Gao and C. Long, "RaBitQ: Quantizing High-Dimensional Vectors with a Theoretical Error Bound for Approximate Nearest
+Neighbor Search", SIGMOD 2024) as FAISS scans it. Its bound holds for a random rotation, without which one bit says little: the
+rotation is our own, so that several files share it and a query is turned once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from sameplace.errors import MissingExtra
+from sameplace.shapes import Array, Bool, Float, Float32, Int64
+from sameplace.threads import usable_cores
+
+SAMPLE_A_LIST = 64
+"""Descriptors that each centroid is learnt from: with half as many, twice the lists must be probed for the same recall."""
+SAMPLE = 16_384
+"""The least sample, for an index of few lists."""
+ROUNDS = 10
+ROWS_AT_ONCE = 16_384
+QUERIES_FOR_THREADS = 32
+BYTES_AT_ONCE = 1 << 20
+
+
+def sample_size(lists: int) -> int:
+    """How many descriptors so many lists are learnt from."""
+    return max(SAMPLE, SAMPLE_A_LIST * lists)
+
+
+def installed() -> bool:
+    """Whether FAISS is there."""
+    try:
+        _faiss()
+    except MissingExtra:
+        return False
+    return True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Codes:
+    """The codes of some descriptors, each under a number of its own."""
+
+    rotation: Float32[Array, "descriptor descriptor"]
+    index: Any
+    """FAISS' IndexIVFRaBitQFastScan."""
+
+    @classmethod
+    def learn(
+        cls,
+        sample: Float[Array, "rows descriptor"],
+        lists: int,
+        *,
+        rotation: Float32[Array, "descriptor descriptor"],
+        seed: int = 0,
+    ) -> "Codes":
+        """No codes yet, and the centroids of the lists that will hold them, by k-means on a sample."""
+        faiss = _faiss()
+        faiss.omp_set_num_threads(usable_cores())
+        if not len(sample):
+            raise ValueError("An index learns from descriptors, and there are none; add photos first.")
+        # Descriptors have unit length, so that the nearest is the most similar; lists by distance are more even than by similarity.
+        index = faiss.index_factory(sample.shape[1], f"IVF{min(lists, len(sample))},RaBitQfs", faiss.METRIC_L2)
+        index.cp.niter, index.cp.seed, index.cp.min_points_per_centroid = ROUNDS, seed, 1
+        index.cp.max_points_per_centroid = -(-sample_size(lists) // lists)
+        index.train(_turned(sample, rotation))
+        return cls(rotation=rotation, index=index)
+
+    @classmethod
+    def read(cls, read: Callable[[int], bytes], rotation: Float32[Array, "descriptor descriptor"]) -> "Codes":
+        """The codes in a file, whose `read` gives the next so many bytes; ValueError where it holds something else.
+
+        FAISS copies codes of this form even from a mapped file, so all are read: 80 bytes a descriptor.
+        """
+        faiss = _faiss()
+        try:
+            index = faiss.read_index(faiss.PyCallbackIOReader(read, BYTES_AT_ONCE))
+        except RuntimeError as error:
+            raise ValueError(f"The file holds no codes ({str(error).splitlines()[-1].strip()}).") from None
+        if not isinstance(index, faiss.IndexIVFRaBitQFastScan) or index.d != len(rotation):
+            raise ValueError(f"The file holds other codes than those of {len(rotation)} numbers.")
+        return cls(rotation=rotation, index=index)
+
+    def write(self, write: Callable[[bytes], int]) -> None:
+        """Give the content of a file, piece by piece."""
+        faiss = _faiss()
+        faiss.write_index(self.index, faiss.PyCallbackIOWriter(write, BYTES_AT_ONCE))
+
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    @property
+    def lists(self) -> int:
+        """How many lists there are."""
+        return int(self.index.nlist)
+
+    def add(self, descriptors: Float[Array, "rows descriptor"], numbers: Int64[Array, " rows"]) -> None:
+        """Code descriptors under these numbers."""
+        _faiss().omp_set_num_threads(usable_cores())
+        for start in range(0, len(descriptors), ROWS_AT_ONCE):
+            part = _turned(descriptors[start : start + ROWS_AT_ONCE], self.rotation)
+            self.index.add_with_ids(part, numbers[start : start + ROWS_AT_ONCE])
+
+    def candidates(
+        self, turned: Float32[Array, "queries descriptor"], count: int, probes: int, selector: Any = None
+    ) -> tuple[Float32[Array, "queries candidates"], Int64[Array, "queries candidates"]]:
+        """Estimated squared distances and numbers of the likeliest neighbours of rotated queries; -1 where there are too few."""
+        faiss = _faiss()
+        # Threads that share one query wait for each other longer than they work, the more so on a busy machine.
+        faiss.omp_set_num_threads(1 if len(turned) < QUERIES_FOR_THREADS else usable_cores())
+        parameters = faiss.SearchParametersIVF(nprobe=min(probes, self.lists), sel=selector)
+        distances, numbers = self.index.search(turned, count, params=parameters)
+        return distances, numbers
+
+    def unexplained(self, descriptors: Float[Array, "rows descriptor"]) -> float:
+        """The share of the descriptors' variance that their centroids do not tell, and the codes have to; more than at first means
+        that the descriptors are no longer those that the centroids were learnt from.
+        """
+        turned = _turned(descriptors, self.rotation)
+        _, lists = self.index.quantizer.search(turned, 1)
+        left = turned - self.index.quantizer.reconstruct_batch(lists[:, 0])
+        return float(np.square(left).sum() / np.square(turned - turned.mean(axis=0)).sum())
+
+
+def selector(chosen: Bool[Array, " numbers"]) -> Any:
+    """What lets a search find these numbers and no others."""
+    return _faiss().IDSelectorBitmap(np.packbits(chosen, bitorder="little"))
+
+
+def random_rotation(dim: int, seed: int = 0) -> Float32[Array, "dim dim"]:
+    """A rotation (or reflection) drawn evenly from all there are."""
+    drawn, corner = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))
+    turned: Float32[Array, "dim dim"] = (drawn * np.sign(np.diag(corner))).astype(np.float32)
+    return turned
+
+
+def turn(queries: Float32[Array, "queries descriptor"], rotation: Float32[Array, "descriptor descriptor"]) -> Any:
+    """Queries as the codes see them."""
+    return np.ascontiguousarray(queries @ rotation)
+
+
+def _turned(descriptors: Float[Array, "rows descriptor"], rotation: Float32[Array, "descriptor descriptor"]) -> Any:
+    """Descriptors as the codes see them, turned piece by piece: a sample of half a gigabyte is not held twice."""
+    turned = np.empty(descriptors.shape, np.float32)
+    for first in range(0, len(descriptors), ROWS_AT_ONCE):
+        part = np.asarray(descriptors[first : first + ROWS_AT_ONCE], dtype=np.float32)
+        if not np.isfinite(part).all():
+            raise ValueError("The database holds descriptors that are not finite; describe its photos again.")
+        turned[first : first + ROWS_AT_ONCE] = part @ rotation
+    return turned
+
+
+def _faiss() -> Any:
+    try:
+        return import_module("faiss")
+    except ImportError:
+        raise MissingExtra("Approximate search", "large") from None
