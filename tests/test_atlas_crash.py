@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 
 from conftest import TinyDescriber
-from sameplace.atlas import Atlas, disk
+from sameplace.atlas import Atlas, disk, indexfiles, indexing
+from sameplace.atlas.snapshot import Snapshot
 from sameplace.errors import AtlasError
+from sameplace.search import approximate
 
 ATLAS = Path("town.atlas")
 
@@ -293,6 +295,32 @@ def test_a_power_cut_after_a_killed_writer_was_followed_by_another_loses_nothing
         recorder.held = {past: held[past] for past in held if past <= Atlas.open(opened)._snapshot.manifest.generation}
         Atlas.open(opened, TinyDescriber()).add(town, commit_every=2, prune=True)
         assert list(replay(drive, recorder.trace, recorder.held, root, acknowledged))
+
+
+def test_an_index_is_whole_after_a_power_cut_at_any_step_or_not_there_yet(tmp_path, monkeypatch, drives):
+    pytest.importorskip("faiss")
+    for module, name in ((indexfiles, "EXACT_UP_TO"), (indexing, "UNCODED_UP_TO"), (approximate, "EXACT_UP_TO")):
+        monkeypatch.setattr(module, name, 2 if module is indexfiles else 0)
+    (tmp_path / "live").mkdir()
+    (tmp_path / "town").mkdir()
+    recorder = Recorder(monkeypatch, tmp_path / "live")
+    for number in range(6):
+        picture(tmp_path / "town" / f"@{number}00.0@0.0@@.png", number)
+    atlas = Atlas.build(tmp_path / "town", at=recorder.root / ATLAS, model=TinyDescriber(), commit_every=3)
+    atlas.remove([tmp_path / "town" / f"@{number}00.0@0.0@@.png" for number in (0, 1)])
+    trace, held = list(recorder.trace), dict(recorder.held)
+    for step in ("create", "remove"):
+        assert any(path.parent.name == "index" for what, path, _ in trace if what == step)
+    indexed = 0
+    for opened, _, when in replay(Drive(), trace, held, drives):
+        snapshot = Snapshot.load(opened) if (opened / "manifest.json").exists() else None
+        if snapshot is not None and snapshot.manifest.index is not None:
+            rows = snapshot.rows()
+            found = snapshot.index().search(snapshot.descriptors(rows).astype(np.float32), top=1)
+            assert isinstance(snapshot.index(), approximate.Approximate)
+            assert found.rows[:, 0].tolist() == rows.tolist(), when
+            indexed += 1
+    assert indexed > 20
 
 
 @pytest.mark.parametrize("forgotten", ["sync", "sync folder"])

@@ -104,6 +104,21 @@ def test_json_has_one_line_a_photo_and_nothing_else(atlas, photos, capsys):
     assert first["x_m"] is None
 
 
+def test_what_the_atlas_cannot_promise_is_said_to_who_asked_for_it(atlas, photos, capsys):
+    assert run(["locate", str(photos / "03.jpg"), "--atlas", str(atlas), "--false-accept", "0.01"]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 1
+    assert "The radius is a first guess" in printed.err
+
+
+def test_photos_of_a_walk_are_located_together(atlas, photos, capsys):
+    asked = [str(photos / f"{number:02d}.jpg") for number in (3, 4, 5)]
+    assert run(["locate", *asked, "--atlas", str(atlas), "--walk", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["lat"] for answer in answers] == pytest.approx([52.5054, 52.5072, 52.509], abs=1e-5)
+    assert not any(answer["calibrated"] for answer in answers)
+
+
 def test_a_folder_of_photos_can_be_located(atlas, photos, capsys):
     assert run(["locate", str(photos), "--atlas", str(atlas)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 12
@@ -238,6 +253,7 @@ def test_the_published_models_are_shown(capsys):
         (["locate", "x.jpg"], "--atlas requires"),
         (["locate", "x.jpg", "--atlas", "y", "--top", "0"], "--top"),
         (["locate", "x.jpg", "--atlas", "y", "--top", "many"], "many"),
+        (["locate", "x.jpg", "--atlas", "y", "--false-accept", "5"], "--false-accept"),
         (["index", "photos", "--to", "y", "--model", "efficientnet-lite0-vald"], "did you mean efficientnet-lite0-vlad?"),
         (["evaluate", "vgg61-vlad", "photos"], "did you mean vgg16-vlad?"),
         (["show", "model"], "did you mean models?"),

@@ -83,15 +83,35 @@ def test_decoding_runs_ahead_but_never_far(photos, tiny_describer, monkeypatch):
     monkeypatch.setattr("sameplace.description.batches.read_image", counted)
     answer = describe(photos * 10, tiny_describer, batch=4, workers=2)
     next(answer)
-    while len(begun) < 12 and threading.active_count() > 1:
+    while len(begun) < 16 and threading.active_count() > 1:
         time.sleep(0.001)
     time.sleep(0.02)
-    assert 12 <= len(begun) <= 13  # the batch given, two batches ahead, and the one that pushed it out
+    assert 16 <= len(begun) <= 17  # the batch given, one in the network, two batches ahead, and the one that pushed it out
     before = {thread.name for thread in threading.enumerate()}
     answer.close()
     assert any(name.startswith("decode") for name in before)
-    assert not any(thread.name.startswith("decode") for thread in threading.enumerate())
-    assert len(begun) <= 13
+    assert not any(thread.name.startswith(("decode", "describe")) for thread in threading.enumerate())
+    assert len(begun) <= 17
+
+
+def test_the_network_works_while_whoever_asked_is_busy_and_its_failure_is_told(photos):
+    seen = []
+
+    class Failing(TinyDescriber):
+        def describe(self, images):
+            seen.append(len(images))
+            if len(seen) == 3:
+                raise MemoryError("no room")
+            return super().describe(images)
+
+    answer = describe(photos, Failing(), batch=4)
+    next(answer)
+    while len(seen) < 2:  # nobody asks for this one yet
+        time.sleep(0.001)
+    next(answer)
+    with pytest.raises(MemoryError, match="no room"):
+        next(answer)
+    assert not any(thread.name.startswith(("decode", "describe")) for thread in threading.enumerate())
 
 
 def test_progress_counts_every_photo_good_or_bad(photos, tiny_describer):

@@ -218,3 +218,25 @@ def test_too_few_local_features_for_the_clusters_are_refused() -> None:
 def test_local_features_that_are_all_alike_have_no_alpha() -> None:
     with pytest.raises(ValueError, match="more varied"):
         alpha_of_products(torch.ones(10, 3), torch.ones(2, 3))
+
+
+@pytest.mark.parametrize(("assignment_bias", "normalise_features"), [(False, True), (True, True), (True, False)])
+def test_a_layer_that_learns_gives_what_equation_1_gives_however_its_maps_lie(assignment_bias, normalise_features) -> None:
+    layer = NetVLAD(8, 4, assignment_bias=assignment_bias, normalise_features=normalise_features, intra_normalisation=False)
+    layer.initialise(Vocabulary.learn(local_features(60, 8).float(), clusters=4))
+    features = local_features(3, 8, 5, 6, seed=1).float()
+    features[0, :, 0, 0] = 0  # a place where the trunk sees nothing
+    local = F.normalize(features.flatten(2), dim=1) if normalise_features else features.flatten(2)
+    expected = F.normalize(vlad(local, layer.assign(local), layer.centroids).flatten(1), dim=1).detach()
+    slopes = []
+    for maps in (features, features.contiguous(memory_format=torch.channels_last)):
+        given = maps.clone().requires_grad_()
+        with torch.no_grad():
+            torch.testing.assert_close(layer(given), expected, atol=1e-6, rtol=0)
+        learning = layer(given)
+        torch.testing.assert_close(learning.detach(), expected, atol=1e-6, rtol=0)
+        learning[:, ::3].sum().backward()
+        assert given.grad is not None
+        slopes.append(given.grad[1:])
+    assert bool(slopes[0].any())
+    torch.testing.assert_close(*slopes, atol=1e-5, rtol=1e-4)

@@ -314,6 +314,30 @@ def test_large_images_are_measured_by_the_limit_given_and_not_by_pillows():
     assert PIXEL_LIMIT == 100_000_000
 
 
+def test_large_images_are_decoded_one_at_a_time(monkeypatch):
+    monkeypatch.setattr("sameplace.images.reading.LARGE_PIXELS", 10_000)
+    inside, most = 0, 0
+    lock = threading.Lock()
+
+    class Watched(JpegImageFile):
+        def load(self):
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            answer = super().load()
+            with lock:
+                inside -= 1
+            return answer
+
+    monkeypatch.setattr("sameplace.images.reading.READERS", ((Watched, re.compile(b"")),))
+    large = saved(photo(700, 500), "JPEG")
+    with ThreadPoolExecutor(6) as threads:
+        pixels = list(threads.map(lambda _: read_image(large, (300, 300)), range(24)))
+    assert most == 1
+    assert all((one == pixels[0]).all() for one in pixels)
+
+
 def test_broken_exif_costs_neither_the_photo_nor_a_warning():
     good = exif(Make="A camera with a long name", Orientation=6)
     broken = saved(photo(), "JPEG", quality=95, exif=good[:-12])

@@ -3,5 +3,6 @@
 from sameplace.atlas.atlas import Atlas
 from sameplace.atlas.estimate import Estimate, Match
 from sameplace.atlas.update import Changes, Progress
+from sameplace.atlas.where import Where
 
-__all__ = ["Atlas", "Changes", "Estimate", "Match", "Progress"]
+__all__ = ["Atlas", "Changes", "Estimate", "Match", "Progress", "Where"]

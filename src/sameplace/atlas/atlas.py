@@ -3,26 +3,33 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sameplace import models
-from sameplace.atlas.consensus import DEPTH, consensus
-from sameplace.atlas.estimate import Estimate, Match
+from sameplace.atlas.answering import FOUND, LEVEL, FoundPhoto, Wanted, estimate
+from sameplace.atlas.calibration import FALSE_ACCEPT, doubt
+from sameplace.atlas.coverage import Part, coverage
+from sameplace.atlas.estimate import Estimate
 from sameplace.atlas.manifest import MANIFEST, Model, check_describer
 from sameplace.atlas.snapshot import Snapshot
 from sameplace.atlas.summary import summary
 from sameplace.atlas.update import Changes, Options, Progress, Update, finish
+from sameplace.atlas.verified import verified
+from sameplace.atlas.walk import SPEED, taken_at, walked
+from sameplace.atlas.where import Where
 from sameplace.atlas.writer import create, writing
 from sameplace.describer import Describer
 from sameplace.description import DescriptorCache, describe
 from sameplace.errors import AtlasError, ImageError, ModelError
-from sameplace.geo import Positions, point
+from sameplace.geo import Positions
 from sameplace.images import ImageSet, Problem
 from sameplace.modelfile import read_header
-from sameplace.shapes import Array, Float32, Int64
+from sameplace.search.milvus import is_address
+from sameplace.verification import SECONDS, Verifier, best_verifier
 
 Photos = str | Path | Sequence[str | Path] | ImageSet
 
@@ -38,6 +45,7 @@ class Atlas:
         self._snapshot = snapshot
         self._model = model
         self._source = snapshot.manifest.model.source
+        self._verifier: Verifier | None = None  # keeps the local features that it has found
 
     @classmethod
     def build(
@@ -50,7 +58,7 @@ class Atlas:
         commit_every: int = Options.commit_every,
         prune: bool = Options.prune,
         verify: bool = Options.verify,
-        workers: int | None = Options.workers,
+        workers: int | str | None = Options.workers,
         cache: DescriptorCache | None = Options.cache,
         progress: Progress | None = Options.progress,
     ) -> "Atlas":
@@ -59,7 +67,7 @@ class Atlas:
         Takes what `ImageSet.open` takes. The model is a published name, a file or any Describer; by default that of the atlas, or
         the default model for a new one. For the rest see `add`.
         """
-        images = _images(photos, positions)
+        images = image_set(photos, positions)
         atlas = cls.open_or_create(at, model)
         atlas.add(images, commit_every=commit_every, prune=prune, verify=verify, workers=workers, cache=cache, progress=progress)
         return atlas
@@ -68,9 +76,12 @@ class Atlas:
     def open(cls, path: str | Path, model: str | Path | Describer | None = None) -> "Atlas":
         """Open an atlas that is there; AtlasError where it is missing, broken, or made with another model than the one given.
 
-        Without a model, the one that made it is found by name when the first photo is described.
+        Without a model, the one that made it is found by name when the first photo is described. An address like
+        milvus://HOST:PORT/NAME opens an atlas on Milvus (docs/scale.md).
         """
-        atlas = cls(Snapshot.load(_absolute(path)))
+        if is_address(path):
+            return _remote(str(path), model, create=False)
+        atlas = cls(Snapshot.load(absolute(path)))
         if model is not None:
             atlas._take(model)
         return atlas
@@ -78,11 +89,13 @@ class Atlas:
     @classmethod
     def open_or_create(cls, path: str | Path, model: str | Path | Describer | None = None) -> "Atlas":
         """Open an atlas, or make an empty one of this model where there is none yet."""
-        folder = _absolute(path)
+        if is_address(path):
+            return _remote(str(path), model, create=True)
+        folder = absolute(path)
         if not (folder / MANIFEST).exists():
             chosen = models.DEFAULT_MODEL if model is None else model
             model = models.describer(chosen) if isinstance(chosen, str | Path) else chosen
-            create(folder, Model.of(model, _source(chosen)))
+            create(folder, Model.of(model, source_of(chosen)))
         return cls.open(folder, model)
 
     def add(
@@ -93,7 +106,7 @@ class Atlas:
         commit_every: int = Options.commit_every,
         prune: bool = Options.prune,
         verify: bool = Options.verify,
-        workers: int | None = Options.workers,
+        workers: int | str | None = Options.workers,
         cache: DescriptorCache | None = Options.cache,
         progress: Progress | None = Options.progress,
     ) -> Changes:
@@ -103,13 +116,14 @@ class Atlas:
         content nevertheless. Photos without a position, or that are no readable images, are skipped with their reasons. `prune`
         drops photos whose files are gone from below the folder of `photos`, or from below that of a photo which a CSV names. All is
         committed every `commit_every` photos, so that whatever stops the run costs no more than those. With a `cache` nothing is
-        described that `evaluate` or another atlas has described before. `progress` hears how many are done, of how many, and how
-        many are safe.
+        described that `evaluate` or another atlas has described before. `workers` are threads that read photos, or the address of a
+        Ray cluster like ray://HOST:PORT, which describes them without the cache (docs/scale.md). `progress` hears how many are
+        done, of how many, and how many are safe.
         """
         options = Options(commit_every=commit_every, prune=prune, verify=verify, workers=workers, cache=cache, progress=progress)
         start = time.perf_counter()
-        images = _images(photos, positions)
-        with writing(self.path) as writer:
+        images = image_set(photos, positions)
+        with writing(self._snapshot.folder) as writer:
             try:
                 update = Update(writer, images, self._describer, self._source, options)
                 update.run()
@@ -125,8 +139,8 @@ class Atlas:
 
     def remove(self, paths: str | Path | Sequence[str | Path]) -> int:
         """Forget photos by path, or all below a folder; returns how many. Where one path is unknown, nothing is removed."""
-        wanted = [str(_absolute(path)) for path in ([paths] if isinstance(paths, str | Path) else paths)]
-        with writing(self.path) as writer:
+        wanted = [str(absolute(path)) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+        with writing(self._snapshot.folder) as writer:
             found = dict.fromkeys(wanted, 0)
             rows = []
             for row, entry in writer.snapshot.entries():
@@ -146,26 +160,104 @@ class Atlas:
                 self._snapshot = writer.snapshot
         return len(rows)
 
-    def locate(self, photo: str | Path, top: int = 10) -> Estimate:
-        """Where a photo was taken, and the `top` photos of the atlas that say so; ImageError where it cannot be read."""
-        answer = next(self.locate_all([photo], top))
+    def locate(
+        self,
+        photo: str | Path | bytes,
+        top: int = 10,
+        *,
+        where: Where | None = None,
+        level: float = LEVEL,
+        false_accept: float = FALSE_ACCEPT,
+        verify: int = 0,
+        verify_seconds: float = SECONDS,
+        verifier: Verifier | None = None,
+    ) -> Estimate:
+        """Where a photo was taken, and the `top` photos of the atlas that say so; ImageError where it cannot be read.
+
+        Only photos that fit `where` are looked at, such as those around a rough position; AtlasError where none does.
+        Of such answers `level` lie within the radius, and of photos from elsewhere no more than `false_accept` count as known, as
+        far as the atlas can tell (docs/trust.md); with `where` it cannot.
+
+        The best `verify` matches are put in a new order by how many of their local features agree with the photo's, within
+        `verify_seconds`; where these do not suffice, the answer says so (docs/verification.md). `best_verifier()` does it unless
+        another one is given.
+        """
+        located = self.locate_all(
+            [photo],
+            top,
+            where=where,
+            level=level,
+            false_accept=false_accept,
+            verify=verify,
+            verify_seconds=verify_seconds,
+            verifier=verifier,
+        )
+        answer = next(located)
         if isinstance(answer, Problem):
             raise ImageError(answer.reason)
         return answer
 
     def locate_all(
-        self, photos: Sequence[str | Path], top: int = 10, *, workers: int | None = None
+        self,
+        photos: Sequence[str | Path | bytes],
+        top: int = 10,
+        *,
+        where: Where | None = None,
+        level: float = LEVEL,
+        false_accept: float = FALSE_ACCEPT,
+        verify: int = 0,
+        verify_seconds: float = SECONDS,
+        verifier: Verifier | None = None,
+        workers: int | None = None,
     ) -> Iterator[Estimate | Problem]:
-        """Where each photo was taken, in order; a Problem for one that cannot be read."""
-        if top < 1:
-            raise ValueError(f"At least one match was wanted, got top={top}; ask for top=1 or more.")
+        """Where each photo was taken, in order; a Problem for one that cannot be read. For the rest see `locate`."""
+        wanted = Wanted(top=max(top, verify), level=level, false_accept=false_accept, filtered=where is not None)
         snapshot = self._snapshot
+        if verify and verifier is None:
+            verifier = self._verifier = self._verifier or best_verifier()
+        tool = verifier if verify else None
+        for photo, one in zip(photos, self._found(snapshot, photos, where, max(top, verify, FOUND), workers), strict=True):
+            answer = one if isinstance(one, Problem) else estimate(snapshot, one, wanted)
+            if tool is not None and isinstance(answer, Estimate):
+                answer = verified(answer, photo, tool, count=verify, top=top, seconds=verify_seconds)
+            yield answer
+
+    def locate_walk(
+        self,
+        photos: Sequence[str | Path],
+        top: int = 10,
+        *,
+        speed: float = SPEED,
+        where: Where | None = None,
+        level: float = LEVEL,
+        false_accept: float = FALSE_ACCEPT,
+        workers: int | None = None,
+    ) -> list[Estimate | Problem]:
+        """Where the photos of one walk, or the frames of a video, were taken, in order: together they tell more than each alone.
+
+        Between two photos one rarely gets farther than `speed` metres a second allow by the times in their EXIF, or past a few
+        houses where there are none. `known` and matches are those of each photo alone; the radius is not calibrated.
+        """
+        wanted = Wanted(top=top, level=level, false_accept=false_accept, filtered=where is not None)
+        snapshot = self._snapshot
+        answers = list(self._found(snapshot, photos, where, max(top, FOUND), workers))
+        found = [one for one in answers if not isinstance(one, Problem)]
+        walk = iter(walked(snapshot, found, [taken_at(one.photo) for one in found], speed))
+        return [
+            one if isinstance(one, Problem) else replace(estimate(snapshot, one, wanted), calibrated=False, radii=(), **next(walk))
+            for one in answers
+        ]
+
+    def _found(
+        self, snapshot: Snapshot, photos: Sequence[str | Path | bytes], where: Where | None, count: int, workers: int | None
+    ) -> Iterator[FoundPhoto | Problem]:
+        """What the search finds for each photo, in order; a Problem for one that cannot be read."""
         if not len(snapshot):
             raise AtlasError(f"The atlas {self.path} holds no photos yet; add some with `sameplace index PHOTOS --to {self.path}`.")
-        index = snapshot.index()
+        index = snapshot.searching(where)
         numbers = iter(range(len(photos)))
         for batch in describe(photos, self._describer(), workers=workers):
-            found = index.search(batch.descriptors, max(top, DEPTH + 1))
+            found = index.search(batch.descriptors, count)
             rows, failures = batch.rows.tolist(), iter(batch.failures)
             for _ in range(len(rows) + len(batch.failures)):
                 number = next(numbers)
@@ -173,11 +265,35 @@ class Atlas:
                     yield next(failures)
                     continue
                 line = rows.index(number)
-                yield _estimate(snapshot, str(photos[number]), found.similarities[line], found.rows[line], top)
+                yield FoundPhoto(
+                    photo=_called(photos[number], number),
+                    descriptor=batch.descriptors[line],
+                    similarities=found.similarities[line],
+                    rows=found.rows[line],
+                )
 
     def positions(self) -> Positions:
         """Where the photos of the atlas were taken."""
         return self._snapshot.positions(self._snapshot.rows())
+
+    @property
+    def advice(self) -> str | None:
+        """What would make this atlas quicker on this machine, in one sentence; None where nothing would."""
+        return self._snapshot.advice
+
+    def doubt(self, false_accept: float = FALSE_ACCEPT) -> str | None:
+        """What radius and `known` cannot promise in this atlas, and the cure, in one sentence; None where they hold."""
+        return doubt(self._snapshot.calibration, false_accept)
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the atlas knows that all its photos were taken on one pass, so that it has never seen another light."""
+        calibration = self._snapshot.calibration
+        return calibration is not None and calibration.several_passes is False
+
+    def coverage(self) -> tuple[Part, ...]:
+        """Which parts of the atlas are weak, and why, told by locating its own photos among the others; weak parts first."""
+        return coverage(self._snapshot)
 
     def summary(self) -> dict[str, Any]:
         """What the atlas holds and how it is kept, as plain values, with a quick test of its health (see `summary.self_recall`)."""
@@ -187,8 +303,8 @@ class Atlas:
         return len(self._snapshot)
 
     @property
-    def path(self) -> Path:
-        """The folder."""
+    def path(self) -> Path | str:
+        """The folder, or the address of an atlas on Milvus."""
         return self._snapshot.folder
 
     @property
@@ -204,7 +320,7 @@ class Atlas:
     def _take(self, model: str | Path | Describer) -> None:
         """Use this model from now on; a file of the recorded identity is loaded when it is needed."""
         if isinstance(model, str | Path):
-            self._source = _source(model)
+            self._source = source_of(model)
             if _identity(model) == self.model.identity:
                 return
             model = models.describer(model)
@@ -226,35 +342,14 @@ class Atlas:
         return self._model
 
 
-def _estimate(
-    snapshot: Snapshot, photo: str, similarities: Float32[Array, " found"], rows: Int64[Array, " found"], top: int
-) -> Estimate:
-    """The answer to one photo from what the search found; the position hears the same matches however many are shown."""
-    similarities = np.clip(similarities, -1, 1)  # descriptors in half precision are not quite of unit length
-    entries = [snapshot.entry_at(row) for row in rows.tolist()]
-    positions = snapshot.positions(rows)
-    heard = slice(DEPTH)
-    agreed = consensus(
-        similarities[heard].astype(np.float64),
-        positions.metric()[heard],
-        [entry.panorama for entry in entries[heard]],
-        chance=float(similarities[DEPTH]) if len(similarities) > DEPTH else 0.0,
-    )
-    impostors = snapshot.manifest.impostors
-    level = impostors.similarity if impostors else None
-    return Estimate(
-        photo=photo,
-        position=point(positions.frame, agreed.point),
-        radius=agreed.radius,
-        known=None if level is None else bool(similarities[0] > level),
-        matches=tuple(
-            Match(path=entry.path, similarity=float(similarities[rank]), position=positions[rank])
-            for rank, entry in enumerate(entries[:top])
-        ),
-    )
+def _remote(address: str, model: str | Path | Describer | None, *, create: bool) -> Atlas:
+    from sameplace.atlas.remote import RemoteAtlas
+
+    return RemoteAtlas.at(address, model, create=create)
 
 
-def _images(photos: Photos, positions: str | Path | None) -> ImageSet:
+def image_set(photos: Photos, positions: str | Path | None) -> ImageSet:
+    """Photos as a set, with their positions."""
     if not isinstance(photos, ImageSet):
         return ImageSet.open(photos, positions)
     if positions is not None:
@@ -262,16 +357,21 @@ def _images(photos: Photos, positions: str | Path | None) -> ImageSet:
     return photos
 
 
-def _absolute(path: str | Path) -> Path:
+def absolute(path: str | Path) -> Path:
+    """The path from the root, links kept."""
     # Not resolve(): photos and atlases are known by the path that they were given by, links and all.
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
-def _source(model: str | Path | Describer) -> str:
+def _called(photo: str | Path | bytes, number: int) -> str:
+    return f"image {number}" if isinstance(photo, bytes) else str(photo)
+
+
+def source_of(model: str | Path | Describer) -> str:
     """What a model is called in an atlas, so that it is found again from any folder: a name, or the whole path of a file."""
     if not isinstance(model, str | Path):
         return model.name
-    return str(_absolute(model)) if Path(model).is_file() else str(model)
+    return str(absolute(model)) if Path(model).is_file() else str(model)
 
 
 def _identity(model: str | Path) -> str | None:

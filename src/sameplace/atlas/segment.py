@@ -85,7 +85,7 @@ class Rows:
             descriptors=descriptors,
             positions=positions,
             headings=np.array([nan if entry.heading_deg is None else entry.heading_deg for entry in entries]),
-            times=np.array([_seconds(entry.time) for entry in entries]),
+            times=np.array([seconds(entry.time) for entry in entries]),
             contents=np.array([content_key(entry.content) for entry in entries], np.int64),
             lines=[json.dumps(asdict(entry), ensure_ascii=True).encode() + b"\n" for entry in entries],
         )
@@ -174,7 +174,7 @@ def content_key(content: str) -> int:
     return int(content[:15], 16)  # 60 bits, a positive int64
 
 
-def _seconds(time: str | None) -> float:
+def seconds(time: str | None) -> float:
     """Seconds since 1970; a camera's clock that does not tell its time zone is taken for UTC."""
     if time is None:
         return nan

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from sameplace.atlas.impostors import sample
+from sameplace.atlas.indexfiles import INDEX
 from sameplace.atlas.manifest import MANIFEST
 from sameplace.atlas.snapshot import SEGMENTS, TOMBSTONES, Snapshot
 from sameplace.geo import EARTH, Positions
+from sameplace.search import Approximate
 
 SELF_RECALL_SAMPLE = 16
 
@@ -32,7 +34,41 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "removed_rows": manifest.rows - manifest.images,
         "generation": manifest.generation,
         "impostor_similarity": manifest.impostors.similarity if manifest.impostors else None,
+        "calibration": calibration(snapshot),
+        "index": index(snapshot),
         "self_recall": self_recall(snapshot),
+    }
+
+
+def calibration(snapshot: Snapshot) -> dict[str, Any] | None:
+    """What radii and `known` were learnt from; None before that was done."""
+    learnt = snapshot.calibration
+    if learnt is None:
+        return None
+    return {
+        "answerable": len(learnt.scores),
+        "impostors": len(learnt.impostors),
+        "several_passes": learnt.several_passes,
+        "radii_m": {f"{level:g}": radius for level, radius in learnt.usual_radii},
+        "least_false_accept": learnt.least_false_accept,
+    }
+
+
+def index(snapshot: Snapshot) -> dict[str, Any]:
+    """How the atlas is searched on this machine: photo by photo, or by an index, with its memory and its measured recall."""
+    known = snapshot.manifest.index
+    if known is None or not isinstance(snapshot.index(), Approximate):
+        return {"kind": "exact"}
+    codes = sum(part.codes for part in known.codes)
+    return {
+        "kind": "approximate",
+        "lists": known.lists,
+        "codes": codes,
+        "uncoded": snapshot.manifest.rows - known.rows,
+        "bytes_per_image": sum(part.bytes for part in known.codes) / max(1, codes),
+        "probes": known.probes,
+        "depth": known.depth,
+        "recall": asdict(known.recall),
     }
 
 
@@ -59,9 +95,13 @@ def size_on_disk(snapshot: Snapshot) -> int:
     files: list[Path] = [folder / MANIFEST]
     if manifest.tombstones:
         files.append(folder / TOMBSTONES / manifest.tombstones.file)
+    if manifest.calibration:
+        files.append(folder / manifest.calibration.file)
     for segment in manifest.segments:
         with suppress(FileNotFoundError):
             files += (folder / SEGMENTS / segment.name).iterdir()
+    if manifest.index:
+        files += [folder / INDEX / name for name in manifest.index.files]
     size = 0
     for file in files:
         with suppress(FileNotFoundError):

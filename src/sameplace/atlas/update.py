@@ -3,26 +3,31 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sameplace.atlas.impostors import measure
-from sameplace.atlas.manifest import Model, check_describer
+from sameplace.atlas.leave_out import calibrate
+from sameplace.atlas.manifest import Manifest, Model, check_describer, joined, recorded_precision
 from sameplace.atlas.segment import Entry, Rows, content_key
+from sameplace.atlas.snapshot import FRAMES
 from sameplace.atlas.writer import Writer, renumbered
 from sameplace.describer import Describer
-from sameplace.description import DescriptorCache, describe
+from sameplace.description import Cluster, Described, DescriptorCache, describe, is_cluster
 from sameplace.errors import AtlasError, SameplaceError
-from sameplace.geo import EARTH, LOCAL, Position, Positions
+from sameplace.geo import Position, Positions
 from sameplace.images import ImageFile, ImageSet, Problem
 from sameplace.threads import usable_cores
 
-FRAMES = {EARTH: "latitude and longitude", LOCAL: "local metres"}
+UNCHANGED = 50
+"""A calibration is made anew once one in so many photos was added or removed: learning it takes a second or two."""
 
 
 @runtime_checkable
@@ -56,13 +61,15 @@ class Options:
     """Drop photos that are gone from the indexed folder."""
     verify: bool = False
     """Look at the content of every file, even where its size and time of change say that it is the same."""
-    workers: int | None = None
-    """Threads that read files; as many as there are cores by default."""
+    workers: int | str | None = None
+    """Threads that read files, as many as there are cores by default; or a Ray cluster (`Cluster`), which describes them."""
     cache: DescriptorCache | None = None
     """Where descriptors are kept for other work with the same photos and model; none where None."""
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.workers, str) and not is_cluster(self.workers):
+            raise ValueError(f"A number of threads or ray://HOST:PORT was wanted, got workers={self.workers!r}; give one of these.")
         if self.commit_every < 1:
             raise ValueError(f"At least one photo a commit was wanted, got commit_every={self.commit_every}; use 1 or more.")
 
@@ -94,6 +101,9 @@ class Update:
     def __init__(self, writer: Writer, photos: ImageSet, describer: Callable[[], Describer], source: str, options: Options) -> None:
         """`describer` is called only if something must be described; `source` is the name or file that it is known by."""
         self.writer = writer
+        self._prepare(photos, describer, source, options)
+
+    def _prepare(self, photos: ImageSet, describer: Callable[[], Describer], source: str, options: Options) -> None:
         self.photos = photos
         self.describer = describer
         self.source = source
@@ -103,21 +113,40 @@ class Update:
         self.added = self.updated = self.removed = 0
         self.skipped = list(photos.problems)
         self.done = self.total = self.committed = 0
+        self._machines = ExitStack()
+        self._cluster: Cluster | None = None
 
     def run(self) -> None:
         """Do it all."""
         pending = self._pending()
         self.total = len(pending)
         if pending:
-            pool = ThreadPoolExecutor(self.options.workers or usable_cores(), thread_name_prefix="look")
+            threads = self.options.workers if isinstance(self.options.workers, int) else usable_cores()
+            pool = ThreadPoolExecutor(threads, thread_name_prefix="look")
             try:
                 for first in range(0, len(pending), self.options.commit_every):
                     self._settle(pool, pending[first : first + self.options.commit_every])
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+                self._machines.close()
         if self.options.prune:
             self._prune()
-        finish(self.writer)
+        self._finish()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the atlas says of itself by now."""
+        return self.writer.snapshot.manifest
+
+    @property
+    def called(self) -> Path | str:
+        """What users call the atlas."""
+        return self.writer.snapshot.folder
+
+    def _known(self, path: str) -> Entry | None:
+        """What the atlas knows of a photo that may have changed."""
+        row = self.standing.get(path)
+        return None if row is None else self.writer.snapshot.entry_at(row)
 
     def _pending(self) -> list[ImageFile]:
         """The files that are not known to be unchanged, told without opening one of them."""
@@ -152,7 +181,7 @@ class Update:
         answers = list(pool.map(self._look, files))
         # An empty atlas takes the frame of most of its first photos: a stray one that comes first must not decide.
         frames = Counter(answer.position.frame for answer in answers if isinstance(answer, Looked))
-        frame = self.writer.snapshot.manifest.frame or max(frames, key=frames.__getitem__, default="")
+        frame = self.manifest.frame or max(frames, key=frames.__getitem__, default="")
         for file, answer in zip(files, answers, strict=True):
             if isinstance(answer, Looked):
                 if answer.position.frame == frame:
@@ -177,11 +206,9 @@ class Update:
             return f"it cannot be read ({error.strerror}); check its path and permissions"
         except SameplaceError as error:
             return str(error)
-        row = self.standing.get(file.path)
-        if row is not None:
-            standing = self.writer.snapshot.entry_at(row)
-            if standing.is_still(file) and standing.content == content:
-                return None
+        standing = self._known(file.path)
+        if standing is not None and standing.is_still(file) and standing.content == content:
+            return None
         return Looked(entry=Entry.of(file, content, record), position=record.position)
 
     def _from_atlas(self, looked: Sequence[Looked]) -> Descriptors:
@@ -200,28 +227,37 @@ class Update:
         return Descriptors(
             by_content=dict(zip(rows, taken, strict=True)),
             runtimes={runtime for row in rows.values() for runtime in snapshot.segment_of(row).runtime.split("+")},
-            precision=snapshot.manifest.precision or "",
+            precision=joined(snapshot.segment_of(row).precision for row in rows.values()),
             moved_from=moved_from,
         )
 
     def _describe(self, new: Sequence[Looked], looked: Sequence[Looked], descriptors: Descriptors) -> None:
         """Describe new content; photos that cannot be described are skipped with their copies."""
-        describer, manifest = self.describer(), self.writer.snapshot.manifest
-        check_describer(self.writer.snapshot.folder, manifest, describer)
-        if not manifest.segments:
+        describer = self.describer()
+        check_describer(self.called, self.manifest, describer)
+        if not self.manifest.segments:
             descriptors.model = Model.of(describer, self.source)
-        descriptors.runtimes.add(describer.runtime)
-        descriptors.precision = describer.precision
+        descriptors.precision = joined([descriptors.precision, recorded_precision(describer)])
         reasons = {}
-        computed = describe if self.options.cache is None else self.options.cache.describe
-        for described in computed([one.entry.path for one in new], describer, workers=self.options.workers):
+        for described in self._computed([one.entry.path for one in new], describer):
             for row, descriptor in zip(described.rows.tolist(), described.descriptors.astype(np.float16), strict=True):
                 descriptors.by_content[new[row].entry.content] = descriptor
             reasons.update({problem.path: problem.reason for problem in described.failures})
             self._tell(done=self.done + len(described.rows) + len(described.failures))
+        descriptors.runtimes |= self._cluster.runtimes if self._cluster else {describer.runtime}
         why = {one.entry.content: reasons[one.entry.path] for one in new if one.entry.path in reasons}
         failed = [one for one in looked if one.entry.content in why]
         self.skipped += [Problem(path=one.entry.path, reason=why[one.entry.content]) for one in failed]
+
+    def _computed(self, paths: Sequence[str], describer: Describer) -> Iterator[Described]:
+        """Descriptors from this machine and its cache, or from a cluster, which is joined for the first of them."""
+        workers = self.options.workers
+        if not isinstance(workers, str):
+            computed = describe if self.options.cache is None else self.options.cache.describe
+            return computed(paths, describer, workers=workers)
+        if self._cluster is None:
+            self._cluster = self._machines.enter_context(Cluster(workers, describer, self.source))
+        return self._cluster.describe(paths)
 
     def _commit(self, settled: Sequence[Looked], descriptors: Descriptors) -> None:
         """Make photos part of the atlas, in place of what stood at their path or of the file that they were."""
@@ -255,13 +291,9 @@ class Update:
 
     def _prune(self) -> None:
         """Drop photos whose files are gone from the indexed folder, or from the folder of a photo that is there."""
-        if not self.photos.files:
-            raise AtlasError(
-                f"There are no photos below {self.photos.root} any more, so pruning would drop all that came from there; "
-                f"is a disk missing? If not, remove that folder from the atlas."
-            )
+        self._refuse_to_prune_all()
         there = {file.path for file in self.photos.files}
-        below = _outermost({str(self.photos.root), *(os.path.dirname(path) for path in there)})  # noqa: PTH120
+        below = outermost({str(self.photos.root), *(os.path.dirname(path) for path in there)})  # noqa: PTH120
         gone = [
             row
             for row, entry in self.writer.snapshot.entries()
@@ -271,13 +303,23 @@ class Update:
             self.writer.commit(removed=np.array(gone, np.int64))
             self.removed = len(gone)
 
+    def _refuse_to_prune_all(self) -> None:
+        if not self.photos.files:
+            raise AtlasError(
+                f"There are no photos below {self.photos.root} any more, so pruning would drop all that came from there; "
+                f"is a disk missing? If not, remove that folder from the atlas."
+            )
+
+    def _finish(self) -> None:
+        finish(self.writer)
+
     def _tell(self, done: int) -> None:
         self.done = done
         if self.options.progress is not None:
             self.options.progress(done, self.total, self.committed)
 
 
-def _outermost(folders: Iterable[str]) -> tuple[str, ...]:
+def outermost(folders: Iterable[str]) -> tuple[str, ...]:
     """What the paths below some folders start with, folders within others left out."""
     starts: list[str] = []
     for start in sorted(os.path.join(folder, "") for folder in folders):  # noqa: PTH118
@@ -287,8 +329,11 @@ def _outermost(folders: Iterable[str]) -> tuple[str, ...]:
 
 
 def finish(writer: Writer) -> None:
-    """Tidy up, and measure the level that a match must beat, if the atlas changed since that was last done."""
-    impostors = writer.snapshot.manifest.impostors
-    if impostors is None or impostors.generation != writer.snapshot.manifest.generation:
-        writer.tidy()
-        writer.commit(impostors=measure(writer.snapshot))
+    """Tidy up, and learn what the atlas tells of itself, if it changed since that was last done."""
+    manifest = writer.snapshot.manifest
+    impostors, calibration = manifest.impostors, manifest.calibration
+    if impostors is not None and calibration is not None and impostors.generation == manifest.generation:
+        return
+    writer.tidy()
+    changed = calibration is None or calibration.changed * UNCHANGED > manifest.images
+    writer.commit(impostors=measure(writer.snapshot), calibration=calibrate(writer.snapshot) if changed else None)

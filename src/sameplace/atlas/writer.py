@@ -5,7 +5,7 @@ after that are files removed that the new manifest does not name. So whatever in
 new, names files that are whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from io import BytesIO
@@ -15,8 +15,20 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from sameplace.atlas import disk
-from sameplace.atlas.manifest import MANIFEST, Impostors, Manifest, Model, SegmentEntry, Tombstones, read_manifest
+from sameplace.atlas import disk, indexing
+from sameplace.atlas.calibration import Calibration
+from sameplace.atlas.indexfiles import INDEX
+from sameplace.atlas.manifest import (
+    MANIFEST,
+    CalibrationFile,
+    Impostors,
+    Manifest,
+    Model,
+    SegmentEntry,
+    Tombstones,
+    joined,
+    read_manifest,
+)
 from sameplace.atlas.segment import Rows, write_segment
 from sameplace.atlas.snapshot import SEGMENTS, TOMBSTONES, Snapshot
 from sameplace.errors import AtlasError
@@ -24,7 +36,8 @@ from sameplace.shapes import Array, Int64
 
 LOCK = "writer.lock"
 NEW_MANIFEST = "manifest.json.new"
-OURS = frozenset({LOCK, SEGMENTS, TOMBSTONES, MANIFEST, NEW_MANIFEST})
+CALIBRATION = "calibration-{}.json"
+OURS = frozenset({LOCK, SEGMENTS, TOMBSTONES, INDEX, MANIFEST, NEW_MANIFEST})
 
 
 @contextmanager
@@ -70,6 +83,7 @@ class Writer:
         model: Model | None = None,
         removed: Int64[Array, " removed"] | None = None,
         impostors: Impostors | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         """Add rows, remove rows, and note what else is new, all or nothing; durable on return."""
         old = self.snapshot.manifest
@@ -83,6 +97,7 @@ class Writer:
         tombstones = old.tombstones
         if removed is not None and len(removed):
             tombstones = self._write_tombstones(generation, np.union1d(gone, removed))
+        changed = (0 if added is None else len(added.lines)) + (0 if removed is None else len(removed))
         images = sum(segment.rows for segment in segments) - (tombstones.rows if tombstones else 0)
         self._publish(
             replace(
@@ -93,14 +108,25 @@ class Writer:
                 segments=segments,
                 tombstones=tombstones,
                 impostors=impostors or old.impostors,
+                calibration=self._write_calibration(generation, calibration) if calibration else _aged(old.calibration, changed),
             )
         )
 
     def tidy(self) -> Int64[Array, " dropped"]:
-        """Merge small segments and rewrite those that are mostly removed; returns the removed rows that are dropped for good.
+        """Merge small segments, rewrite those that are mostly removed, and bring the index up to date.
 
-        The order of rows is kept, so that a row's new number is the old one less the dropped rows before it.
+        Returns the removed rows that are dropped for good. The order of rows is kept, so that a row's new number is the old one
+        less the dropped rows before it.
         """
+        dropped = self._merge()
+        old = self.snapshot.manifest
+        name = f"{old.generation + 1:08d}"
+        index = indexing.renewed(self.snapshot, name, self._write_index)
+        if index != old.index:
+            self._publish(replace(old, generation=old.generation + 1, index=index))
+        return dropped
+
+    def _merge(self) -> Int64[Array, " dropped"]:
         old, present = self.snapshot.manifest, self.snapshot.present
         starts = [*self.snapshot.starts.tolist(), old.rows]
         is_present = np.ones(old.rows, np.bool_) if present is None else present
@@ -118,7 +144,8 @@ class Writer:
         dropped = np.flatnonzero(rewritten & ~is_present)
         kept = renumbered(np.flatnonzero(~rewritten & ~is_present), dropped)
         tombstones = self._write_tombstones(generation, kept) if len(kept) else None
-        self._publish(replace(old, generation=generation, segments=tuple(segments), tombstones=tombstones))
+        index = indexing.with_dropped(self.snapshot, dropped, f"{generation:08d}", self._write_index)
+        self._publish(replace(old, generation=generation, segments=tuple(segments), tombstones=tombstones, index=index))
         return dropped
 
     def sweep(self) -> None:
@@ -131,6 +158,13 @@ class Writer:
         for tombstones in (folder / TOMBSTONES).iterdir():
             if not manifest.tombstones or tombstones.name != manifest.tombstones.file:
                 _discard(tombstones)
+        for calibration in folder.glob(CALIBRATION.format("*")):
+            if not manifest.calibration or calibration.name != manifest.calibration.file:
+                _discard(calibration)
+        index = manifest.index.files if manifest.index else ()
+        for file in (folder / INDEX).iterdir() if (folder / INDEX).is_dir() else ():
+            if file.name not in index:
+                _discard(file)
         if (folder / NEW_MANIFEST).exists():
             _discard(folder / NEW_MANIFEST)
 
@@ -140,7 +174,7 @@ class Writer:
             return []
         merged = self.snapshot.manifest.segments[run.start : run.stop]
         runtime = "+".join(sorted({part for segment in merged for part in segment.runtime.split("+")}))
-        entry = SegmentEntry(name=name, rows=rows, runtime=runtime, precision=merged[0].precision)
+        entry = SegmentEntry(name=name, rows=rows, runtime=runtime, precision=joined(segment.precision for segment in merged))
         self._write_segment(entry, self.snapshot.take(run.start, run.stop))
         return [entry]
 
@@ -159,6 +193,29 @@ class Writer:
                 file.write(content.getvalue())
             disk.sync_folder(path.parent)
         return Tombstones(file=path.name, rows=len(rows))
+
+    def _write_calibration(self, generation: int, calibration: Calibration) -> CalibrationFile:
+        folder = self.snapshot.folder
+        path = folder / CALIBRATION.format(f"{generation:08d}")
+        with _whole_or_gone(path, folder):
+            with disk.NewFile(path) as file:
+                file.write(calibration.to_bytes())
+            disk.sync_folder(folder)
+        return CalibrationFile(file=path.name, changed=0)
+
+    def _write_index(self, name: str, fill: Callable[[Callable[[bytes], int]], None]) -> int:
+        """Make a file of the index, durable; returns its size."""
+        folder = self.snapshot.folder / INDEX
+        with _telling(self.snapshot.folder):
+            if not folder.is_dir():
+                disk.make_folder(folder)
+                disk.sync_folder(self.snapshot.folder)
+        with _whole_or_gone(folder / name, self.snapshot.folder):
+            with disk.NewFile(folder / name) as file:
+                fill(file.write)
+            disk.sync_folder(folder)
+            size: int = (folder / name).stat().st_size
+        return size
 
     def _publish(self, manifest: Manifest) -> None:
         _publish(self.snapshot.folder, manifest)
@@ -192,6 +249,10 @@ def renumbered(rows: Int64[Array, " rows"], dropped: Int64[Array, " dropped"]) -
     [0, 1, 6]
     """
     return rows - np.searchsorted(dropped, rows)
+
+
+def _aged(calibration: CalibrationFile | None, changed: int) -> CalibrationFile | None:
+    return calibration and replace(calibration, changed=calibration.changed + changed)
 
 
 def _publish(folder: Path, manifest: Manifest) -> None:

@@ -10,18 +10,20 @@ from cyclopts import App, CycloptsError
 from sameplace._version import __version__
 from sameplace.cli.cut import cut
 from sameplace.cli.evaluate import evaluate
+from sameplace.cli.export import export
 from sameplace.cli.fetch import fetch
 from sameplace.cli.index import index
 from sameplace.cli.locate import locate
 from sameplace.cli.names import UsageError
 from sameplace.cli.output import note, printable
 from sameplace.cli.remove import remove
+from sameplace.cli.serve import serve
 from sameplace.cli.show import show
 from sameplace.cli.toytown import toytown
 from sameplace.cli.train import train
 from sameplace.errors import SameplaceError
 
-VERBS = {verb.__name__: verb for verb in (index, locate, evaluate, train, fetch, show, remove, toytown, cut)}
+VERBS = {verb.__name__: verb for verb in (index, locate, serve, evaluate, train, export, fetch, show, remove, toytown, cut)}
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 app = App(

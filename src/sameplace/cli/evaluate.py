@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 
 from sameplace.cli.names import Cached, ContenderName, DatasetName, Json, UsageError
-from sameplace.cli.output import note, progress, say, say_json
+from sameplace.cli.output import note, printable, progress, say, say_json
 
 if TYPE_CHECKING:
     from sameplace.datasets import Dataset
@@ -75,7 +75,9 @@ def _outcome(model: str, dataset: "Dataset", recall_at: tuple[int, ...], cache: 
 
     with progress("evaluate") as show:
         kept = DescriptorCache(notice=note) if cache else None
-        outcome = score(contender(model, dataset), dataset, recall_at, progress=show, cache=kept)
+        describer = contender(model, dataset)
+        note(f"{printable(describer.name)} is computed by {describer.runtime} in {describer.precision}.")
+        outcome = score(describer, dataset, recall_at, progress=show, cache=kept)
     command = shlex.join(["sameplace", *sys.argv[1:]])
     return replace(outcome, report=replace(outcome.report, command=command))
 

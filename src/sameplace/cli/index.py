@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.types import PositiveInt
 
-from sameplace.cli.names import Cached, Json, ModelName
+from sameplace.cli.names import Cached, Json, ModelName, Workers
 from sameplace.cli.output import counted, list_problems, note, printable, progress, say, say_json
+from sameplace.cli.runtimes import RuntimeName, quickest
 
 if TYPE_CHECKING:
     from sameplace.atlas import Changes
@@ -18,7 +19,7 @@ def index(
     photos: Annotated[list[Path], Parameter(help="A folder (searched through), a CSV file, or photos.", negative="")],
     /,
     *,
-    to: Annotated[Path, Parameter(help="The atlas: a folder that is made, or added to.")],
+    to: Annotated[str, Parameter(help="The atlas: a folder that is made, or added to, or milvus://HOST:PORT/NAME.")],
     model: Annotated[
         ModelName | None,
         Parameter(
@@ -32,8 +33,12 @@ def index(
     verify: Annotated[
         bool, Parameter(help="Compare contents even where size and time are unchanged.", negative="", show_default=False)
     ] = False,
-    workers: Annotated[PositiveInt | None, Parameter(help="Threads that read photos; as many as cores if not given.")] = None,
+    workers: Annotated[
+        Workers | None,
+        Parameter(help="Threads that read photos, as many as cores if not given; or a Ray cluster, ray://HOST:PORT."),
+    ] = None,
     commit_every: Annotated[PositiveInt, Parameter(help="Photos after which all so far are safe on disk.")] = 1000,
+    runtime: RuntimeName = "auto",
     cache: Cached = True,
     json: Json = False,
 ) -> int:
@@ -41,6 +46,7 @@ def index(
     from sameplace.atlas import Atlas
     from sameplace.description import DescriptorCache
     from sameplace.images import ImageSet
+    from sameplace.models.loading import FEW
 
     safe = 0
     with progress("index") as show:
@@ -53,6 +59,9 @@ def index(
         try:
             images = ImageSet.open(photos[0] if len(photos) == 1 else photos, positions)
             atlas = Atlas.open_or_create(to, model)
+            new = len(images.files) - len(atlas)
+            if new >= FEW or runtime != "auto":
+                atlas = Atlas.open_or_create(to, quickest(model or atlas.model.source, runtime, new))
             changes = atlas.add(
                 images,
                 prune=prune,

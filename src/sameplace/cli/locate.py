@@ -1,20 +1,30 @@
 """`sameplace locate`: where photos were taken."""
 
 import sys
+from collections import Counter
 from contextlib import nullcontext
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from cyclopts.types import PositiveInt
+from cyclopts.types import NonNegativeInt, PositiveFloat, PositiveInt
+from cyclopts.validators import Number
 
-from sameplace.cli.names import Json, ModelName
+from sameplace.cli.names import Json, ModelName, UsageError
 from sameplace.cli.output import metres, note, painted, place, printable, progress, say, say_json, shortened
 
 if TYPE_CHECKING:
-    from sameplace.atlas import Estimate
+    from sameplace.atlas import Estimate, Where
+    from sameplace.geo import Position
     from sameplace.images import Problem
+    from sameplace.models.why import Explainer
+    from sameplace.verification import Verifier
 
+WITHIN = 500.0
+SECONDS = 5.0
+Rate = Annotated[float, Parameter(validator=Number(gt=0, lt=1))]
 VERDICTS = {True: ("known", "green"), False: ("not known", "yellow"), None: ("cannot tell", "dim")}
 
 
@@ -22,20 +32,60 @@ def locate(
     photos: Annotated[list[Path], Parameter(help="Photos, or folders of photos.", negative="")],
     /,
     *,
-    atlas: Annotated[Path, Parameter(help="The atlas to look in.")],
+    atlas: Annotated[str, Parameter(help="The atlas to look in: a folder, or milvus://HOST:PORT/NAME.")],
     top: Annotated[PositiveInt, Parameter(help="Matches to give for each photo.")] = 10,
     model: Annotated[ModelName | None, Parameter(help="The model that made the atlas, if its file has moved.")] = None,
+    near: Annotated[
+        str | None,
+        Parameter(help="Ask only photos around a rough position, LAT,LON (or X,Y in metres).", allow_leading_hyphen=True),
+    ] = None,
+    within: Annotated[PositiveFloat | None, Parameter(help="Metres around it; 500 if not given.")] = None,
+    heading: Annotated[
+        float | None,
+        Parameter(help="Ask only photos that look this way, in degrees clockwise from north.", allow_leading_hyphen=True),
+    ] = None,
+    heading_width: Annotated[PositiveFloat | None, Parameter(help="Degrees of that sector; 90 if not given.")] = None,
+    since: Annotated[date | None, Parameter(help="Ask only photos taken on this day or later, in UTC.")] = None,
+    until: Annotated[date | None, Parameter(help="Ask only photos taken on this day or before.")] = None,
+    false_accept: Annotated[
+        Rate | None, Parameter(help="Of photos from elsewhere, the part that may be called known; 0.05 if not given.")
+    ] = None,
+    level: Annotated[Rate | None, Parameter(help="Of such answers, the part that lie within the radius; 0.9 if not given.")] = None,
+    walk: Annotated[
+        bool, Parameter(help="The photos are of one walk, in order: locate them together.", negative="", show_default=False)
+    ] = False,
+    verify: Annotated[
+        NonNegativeInt,
+        Parameter(help="Compare the local features of so many matches with the photo's, and put the proved ones first."),
+    ] = 0,
+    verify_seconds: Annotated[PositiveFloat | None, Parameter(help="Seconds for that, for each photo; 5 if not given.")] = None,
+    why: Annotated[
+        Path | None, Parameter(help="Also write pictures into this folder: what made the photo and its best matches similar.")
+    ] = None,
     map: Annotated[Path | None, Parameter(help="Also write the answers as one HTML page with a map, which works offline.")] = None,
     json: Json = False,
 ) -> int:
     """Tell where photos were taken, one line a photo."""
     from sameplace.atlas import Atlas
+    from sameplace.atlas.answering import LEVEL
+    from sameplace.atlas.calibration import FALSE_ACCEPT
     from sameplace.images import Problem
 
     opened = Atlas.open(atlas, model)
+    where = _where(opened.frame, near, within, heading, heading_width, since, until)
+    if opened.advice is not None:
+        note(opened.advice)
+    rate = FALSE_ACCEPT if false_accept is None else false_accept
+    if (doubt := opened.doubt(rate)) and (opened.one_pass or false_accept is not None or level is not None):
+        note(doubt)
     asked = _asked(photos)
     width = min(max(len(shortened(one.path if isinstance(one, Problem) else one)) for one in asked), 40)
-    located = opened.locate_all([one for one in asked if isinstance(one, str)], top)
+    readable = [one for one in asked if isinstance(one, str)]
+    verifier = _verifier(verify, verify_seconds, walk)
+    compare = partial(opened.locate_all, verify=verify, verify_seconds=verify_seconds or SECONDS, verifier=verifier)
+    explainer = None if why is None else _explainer(model or opened.model.source)
+    together = opened.locate_walk if walk else compare
+    located = iter(together(readable, top, where=where, level=level or LEVEL, false_accept=rate))
     answers: list[Estimate | Problem] = []
     # Where the answers scroll past on the same terminal, they are progress enough.
     with nullcontext() if sys.stdout.isatty() else progress("locate") as show:
@@ -48,12 +98,101 @@ def locate(
                 say(_as_line(answer, width))
             if show is not None:
                 show(len(answers), len(asked))
+    if verify:
+        _note_cut_short([answer for answer in answers if not isinstance(answer, Problem)])
+    if why is not None and explainer is not None:
+        _write_why(why, explainer, [answer for answer in answers if not isinstance(answer, Problem)], verifier)
     if map is not None:
         from sameplace.atlas.page import write_page
 
         write_page(map, answers, opened.positions())
         note(f"The map is in {map}.")
     return 1 if any(isinstance(answer, Problem) for answer in answers) else 0
+
+
+def _verifier(verify: int, seconds: float | None, walk: bool) -> "Verifier | None":
+    """What compares local features; None where nobody asked for it."""
+    if seconds is not None and not verify:
+        raise UsageError("--verify-seconds goes with --verify N: say how many matches are to be compared.")
+    if walk and verify:
+        raise UsageError("--verify looks at each photo alone, and --walk at all together: give one of the two.")
+    if not verify:
+        return None
+    from sameplace.verification import best_verifier
+
+    verifier = best_verifier()
+    note(f"Matches are compared by {verifier.identity}; {verifier.least} inliers are proof.")
+    return verifier
+
+
+def _note_cut_short(answers: "list[Estimate]") -> None:
+    late = [answer.verification for answer in answers if answer.verification and not answer.verification.in_time]
+    if late:
+        compared, wanted = sum(one.compared for one in late), sum(one.wanted for one in late)
+        note(
+            f"For {len(late)} photos {late[0].budget:g} s did not suffice: {compared} of {wanted} matches were compared, "
+            f"and it took up to {max(one.seconds for one in late):.1f} s; allow more with --verify-seconds, or ask for fewer."
+        )
+
+
+def _explainer(model: str) -> "Explainer":
+    from sameplace.models.why import Explainer
+
+    return Explainer(model)
+
+
+def _write_why(folder: Path, explainer: "Explainer", answers: "list[Estimate]", verifier: "Verifier | None") -> None:
+    """Pictures of what made each photo and its best matches similar."""
+    from sameplace.atlas.why import write_why
+
+    stems, written = Counter(Path(answer.photo).stem for answer in answers), 0
+    for number, answer in enumerate(answers, start=1):
+        stem = Path(answer.photo).stem
+        name = stem if stems[stem] == 1 else f"{stem}-of-{number}"
+        written += len(write_why(folder, explainer, answer.photo, answer, name=name, verifier=verifier))
+    note(f"{written} pictures are in {folder}: what glows made the two photos similar.")
+
+
+def _where(
+    frame: str | None,
+    near: str | None,
+    within: float | None,
+    heading: float | None,
+    heading_width: float | None,
+    since: date | None,
+    until: date | None,
+) -> "Where | None":
+    """What is known beforehand of the photos, from the flags; None where nothing is."""
+    from sameplace.atlas import Where
+
+    if (within is not None and near is None) or (heading_width is not None and heading is None):
+        raise UsageError("--within goes with --near, and --heading-width with --heading: give both of the two, or neither.")
+    if near is None and heading is None and since is None and until is None:
+        return None
+    try:
+        return Where(
+            near=None if near is None else _position(near, frame),
+            within=None if near is None else within or WITHIN,
+            heading=heading,
+            heading_width=heading_width or Where.heading_width,
+            since=since,
+            until=until,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _position(text: str, frame: str | None) -> "Position":
+    """LAT,LON, or X,Y for an atlas of local metres."""
+    from sameplace.geo import LOCAL, LatLon, LocalPoint
+
+    try:
+        first, second = (float(number) for number in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--near wants two numbers with a comma between, LAT,LON or X,Y, got {text!r}; write it without blanks."
+        ) from None
+    return LocalPoint(first, second) if frame == LOCAL else LatLon(first, second)
 
 
 def _asked(photos: list[Path]) -> "list[str | Problem]":
@@ -87,7 +226,8 @@ def _as_line(answer: "Estimate | Problem", width: int) -> str:
         return f"{shortened(answer.path):<{width}}  {painted('not readable', 'red')}: {printable(answer.reason)}"
     word, colour = VERDICTS[answer.known]
     best = answer.matches[0]
+    proof = "" if best.inliers is None else f" {painted(f'{best.inliers} inliers', 'green' if answer.proved else 'dim')}"
     return (
         f"{shortened(answer.photo):<{width}}  {painted(place(answer.position), 'bold')}  within {metres(answer.radius):<6}  "
-        f"{painted(f'{word:<11}', colour)}  {best.similarity:.2f} {shortened(best.path)}"
+        f"{painted(f'{word:<11}', colour)}  {best.similarity:.2f}{proof} {shortened(best.path)}"
     )

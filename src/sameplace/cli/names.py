@@ -35,6 +35,13 @@ def _known_contender(_type: Any, name: str | None) -> None:
         _known_model(_type, name)
 
 
+def _workers(_type: Any, workers: int | str | None) -> None:
+    from sameplace.description import is_cluster
+
+    if workers is not None and not is_cluster(workers) and not (isinstance(workers, int) and workers > 0):
+        raise UsageError(f"--workers wants a number of threads, 1 or more, or a Ray cluster like ray://HOST:PORT, got {workers!r}.")
+
+
 def _known_dataset(_type: Any, name: str) -> None:
     from sameplace import datasets
     from sameplace.errors import DatasetError
@@ -50,5 +57,6 @@ def _known_dataset(_type: Any, name: str) -> None:
 ModelName = Annotated[str, Parameter(validator=_known_model)]
 ContenderName = Annotated[str, Parameter(validator=_known_contender)]
 DatasetName = Annotated[str, Parameter(validator=_known_dataset)]
+Workers = Annotated[int | str, Parameter(validator=_workers)]
 Json = Annotated[bool, Parameter(name="--json", help="Print JSON for scripts.", negative="", show_default=False)]
 Cached = Annotated[bool, Parameter(help="Keep descriptors, so that no photo is described twice by a model.", negative="--no-cache")]

@@ -15,7 +15,7 @@ def remove(
     ],
     /,
     *,
-    atlas: Annotated[Path, Parameter(help="The atlas to take them out of.")],
+    atlas: Annotated[str, Parameter(help="The atlas to take them out of: a folder, or milvus://HOST:PORT/NAME.")],
     json: Json = False,
 ) -> None:
     """Take photos out of an atlas; the photos themselves stay where they are."""

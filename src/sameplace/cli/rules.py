@@ -21,6 +21,13 @@ class _NotGiven:
     """Stands for a flag that was left out, as None is a value of some."""
 
 
+class _Unchecked:
+    """Where pydantic happens to be loaded, the command line lets it check flags once more; it knows nothing of those left out."""
+
+    def __get_pydantic_core_schema__(self, _source: object, _handler: object) -> dict[str, str]:
+        return {"type": "any"}
+
+
 NOT_GIVEN = _NotGiven()
 
 
@@ -51,7 +58,7 @@ def _told(value: object) -> str:
 def _flag(name: str, kind: Any, told: str) -> tuple[str, Any, Any]:
     shown = _default(name)
     flag = Parameter(help=told, group="Rules", negative_none="no-", show_default=lambda _value: shown)
-    return name, Annotated[kind, flag], field(default=NOT_GIVEN)
+    return name, Annotated[kind, flag, _Unchecked()], field(default=NOT_GIVEN)
 
 
 def _flags() -> type:

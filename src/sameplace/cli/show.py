@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from cyclopts.types import PositiveFloat
 
 from sameplace.cli.names import Json, UsageError
-from sameplace.cli.output import note, painted, printable, progress, say, say_json
+from sameplace.cli.output import counted, note, painted, place, printable, progress, say, say_json, shortened
 from sameplace.cli.watching import run_lines
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ LISTS = ("models", "datasets")
 def show(
     what: Annotated[
         str,
-        Parameter(
-            help="models, datasets, an atlas, a model by name or file, a training, a dataset by name, or a folder of photos."
-        ),
+        Parameter(help="models, datasets, an atlas, a model or an export, a training, a dataset by name, or a folder of photos."),
     ] = "models",
     /,
     *,
@@ -42,12 +40,18 @@ def show(
     map: Annotated[
         Path | None, Parameter(help="Also write what was found as one HTML page with a map, which works offline.")
     ] = None,
+    coverage: Annotated[
+        bool, Parameter(help="List the weak parts of an atlas: where to take more photos.", negative="", show_default=False)
+    ] = False,
     plots: Annotated[Path | None, Parameter(help="Also draw the recall and the loss of a training into this folder.")] = None,
     json: Json = False,
 ) -> None:
     """Show models, datasets, what an atlas or a model holds, how a training goes, or examine a dataset: what is wrong with it."""
     from sameplace import datasets, training
 
+    if coverage:
+        _show_coverage(what, json)
+        return
     known = {dataset.name: dataset for dataset in datasets.known()}
     if (what in known and root is not None) or (what not in (*LISTS, *known) and _is_photos(what)):
         findings = _examined(what, root, radius=radius, burst=burst, thorough=thorough)
@@ -78,6 +82,8 @@ def show(
 def _shown(what: str, known: "Mapping[str, KnownDataset]") -> dict[str, Any]:
     """A list, or what is known of the one thing that is meant."""
     from sameplace import models
+    from sameplace.runtime.graph import SELF_CONTAINED
+    from sameplace.search.milvus import is_address
 
     published = [model.name for model in models.published()]
     if what == "models":
@@ -86,10 +92,12 @@ def _shown(what: str, known: "Mapping[str, KnownDataset]") -> dict[str, Any]:
         return {"datasets": [dataset.facts() for dataset in known.values()]}
     if what in known:
         return {"dataset": what, **{name: fact for name, fact in known[what].facts().items() if name != "name"}}
-    if Path(what).is_dir():
+    if Path(what).is_dir() or is_address(what):
         return _atlas(what)
     if what in published or what.endswith(".safetensors"):
         return _model(what)
+    if Path(what).suffix in SELF_CONTAINED:
+        return _graph(what)
     near = get_close_matches(what, [*LISTS, *published, *known], n=1)
     hint = f"did you mean {near[0]}?" if near else "`sameplace show models` and `sameplace show datasets` list the names."
     raise UsageError(f"There is no atlas, model, dataset, folder or list called {what!r}: {hint}")
@@ -117,6 +125,22 @@ def _show_run(run: "Run", plots: Path | None, json: bool) -> None:
         return
     for line in run_lines(shown):
         say(line)
+
+
+def _show_coverage(folder: str, json: bool) -> None:
+    """The parts of an atlas that are weak, one line each: where, why, how many photos, and one of them."""
+    from sameplace.atlas import Atlas
+    from sameplace.atlas.coverage import REASONS
+
+    parts = Atlas.open(folder).coverage()
+    if json:
+        say_json({"atlas": str(Path(folder).absolute()), "parts": [part.to_json() for part in parts]})
+        return
+    weak = [part for part in parts if part.weakness is not None]
+    for part in weak:
+        example = shortened(part.example) + (f", taken for {shortened(part.taken_for)}" if part.taken_for else "")
+        say(f"{painted(place(part.position), 'bold')}  {REASONS[str(part.weakness)]} ({counted(part.photos, 'photo')}: {example})")
+    note(f"{counted(len(weak), 'part')} of {len(parts)} are weak; more photos would help there." if weak else "No part is weak.")
 
 
 def _examined(what: str, root: Path | None, *, radius: float, burst: bool, thorough: bool) -> "Findings":
@@ -160,6 +184,27 @@ def _model(name_or_file: str) -> dict[str, Any]:
         "identity": header["identity"],
         **header["architecture"],
         **header["card"],
+    }
+
+
+def _graph(file: str) -> dict[str, Any]:
+    """What an export says of itself, and in which precision this machine computes it."""
+    from sameplace import models
+    from sameplace.runtime.onnx import OnnxDescriber
+    from sameplace.runtime.openvino import OpenVINODescriber
+
+    path = models.find(file)
+    graph = OnnxDescriber(path, threads=1) if path.suffix == ".onnx" else OpenVINODescriber(path, threads=1)
+    return {
+        "model": graph.name,
+        "file": str(path),
+        "identity": graph.identity,
+        "size": list(graph.size),
+        "dim": graph.dim,
+        "runtime": graph.runtime,
+        "precision": graph.precision,
+        "agreement": {name: asdict(measured) for name, measured in graph.about.agreement.items()},
+        **{fact: told for fact, told in graph.about.card.items() if fact != "name"},
     }
 
 

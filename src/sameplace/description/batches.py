@@ -1,4 +1,4 @@
-"""Photos go through a describer batch by batch: threads decode ahead of the network, a few photos at a time are in memory."""
+"""Photos go through a describer batch by batch: threads decode ahead of the network, and the network works ahead of who asks."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -37,21 +37,35 @@ def describe(
 ) -> Iterator[Described]:
     """Describe photos, or views of photos, in order; one that cannot be read becomes a failure and costs nothing else.
 
-    `workers` threads decode (Pillow lets them run side by side; as many as there are cores), at most two batches ahead.
-    `progress` is called after each batch with the photos done and their total.
+    `workers` threads decode (Pillow lets them run side by side; as many as there are cores), at most two batches ahead of the
+    network, which is one batch ahead of whoever takes the descriptors: what they do with them costs no time. `progress` is called
+    after each batch with the photos done and their total.
     """
     if batch < 1:
         raise ValueError(f"A batch of at least one photo was wanted, got batch={batch}; use 1 or more.")
-    pool = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="decode")
+    decoders = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="decode")
+    network = ThreadPoolExecutor(1, thread_name_prefix="describe")
     try:
-        images = _decoded_ahead(pool, sources, describer.size, ahead=2 * batch)
+        images = _decoded_ahead(decoders, sources, describer.size, ahead=2 * batch)
+
+        def work(first: int) -> Described:
+            names = [called(source, row) for row, source in enumerate(sources[first : first + batch], first)]
+            return _described(names, [next(images) for _ in names], first, describer)
+
+        running: deque[Future[Described]] = deque()
         for first in range(0, len(sources), batch):
-            names = [_name(source, row) for row, source in enumerate(sources[first : first + batch], first)]
-            yield _described(names, [next(images) for _ in names], first, describer)
+            running.append(network.submit(work, first))
+            if len(running) > 1:
+                yield running.popleft().result()
+                if progress is not None:
+                    progress(first, len(sources))
+        for last in running:
+            yield last.result()
             if progress is not None:
-                progress(first + len(names), len(sources))
+                progress(len(sources), len(sources))
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        network.shutdown(wait=True, cancel_futures=True)
+        decoders.shutdown(wait=True, cancel_futures=True)
 
 
 def _decoded_ahead(
@@ -97,5 +111,6 @@ def _described(
     )
 
 
-def _name(source: str | Path | bytes | View, row: int) -> str:
+def called(source: str | Path | bytes | View, row: int) -> str:
+    """What a source is called in a problem: its path, or its number."""
     return f"image {row}" if isinstance(source, bytes) else str(source)

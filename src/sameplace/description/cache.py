@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +18,10 @@ import PIL
 from sameplace.describer import Describer
 from sameplace.description.batches import Described, describe
 from sameplace.description.store import Stamp, Store
-from sameplace.errors import SameplaceError
 from sameplace.images import Problem, View
+from sameplace.runtime.compiled import cache_folder
 from sameplace.threads import usable_cores
 
-ENVIRONMENT = "SAMEPLACE_CACHE"
 LIMIT_BYTES = 5_000_000_000
 SPAN = 1024
 """Images that are looked up at once, and whose descriptors are in memory at a time."""
@@ -33,22 +31,6 @@ READING = 1
 """To be raised whenever `read_image` gives other pixels for the same photo."""
 
 Source: TypeAlias = str | Path | bytes | View
-
-
-def default_folder() -> Path:
-    """Where descriptors are kept unless told otherwise: where SAMEPLACE_CACHE says, else in the system's place for caches."""
-    if named := os.environ.get(ENVIRONMENT):
-        return Path(named).absolute()
-    try:
-        home = Path.home()
-    except RuntimeError as homeless:
-        raise SameplaceError(f"There is no home folder to keep descriptors in; let {ENVIRONMENT} name a folder.") from homeless
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "sameplace" / "Cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "sameplace"
-    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (shared if shared.is_absolute() else home / ".cache") / "sameplace"
 
 
 class DescriptorCache:
@@ -62,7 +44,7 @@ class DescriptorCache:
     def __init__(
         self, folder: str | Path | None = None, *, limit_bytes: int = LIMIT_BYTES, notice: Callable[[str], None] | None = None
     ) -> None:
-        self.folder = default_folder() if folder is None else Path(folder).absolute()
+        self.folder = cache_folder() if folder is None else Path(folder).absolute()
         self.limit_bytes = limit_bytes
         self._notice = notice
         self._told = False

@@ -44,13 +44,22 @@ class Ransac:
             return None, nobody
         library = opencv()
         fit = library.findHomography if self.geometry == "homography" else library.findFundamentalMat
-        matrix, mask = fit(first, second, self._parameters(library))
+        try:
+            matrix, mask = fit(first, second, self._parameters(library))
+        except library.error:  # OpenCV 5.0 fails where it found no matrix at all, instead of saying so
+            return None, nobody
         if matrix is None or mask is None or matrix.shape != (3, 3) or not np.isfinite(matrix).all():
             return None, nobody
         agree = mask.ravel().astype(bool)
         if self.geometry == "homography":
             agree &= _unmirrored(matrix, first)
         return (matrix, agree) if agree.sum() >= FEWEST[self.geometry] else (None, nobody)
+
+    def best(
+        self, first: Float32[Array, "pairs 2"], second: Float32[Array, "pairs 2"]
+    ) -> tuple[Geometry, Float64[Array, "3 3"] | None, Bool[Array, " pairs"]]:
+        """The geometry with what `fit` tells."""
+        return self.geometry, *self.fit(first, second)
 
     def _parameters(self, library: Any) -> Any:
         parameters = library.UsacParams()
@@ -65,6 +74,30 @@ class Ransac:
         parameters.loIterations = 10
         parameters.loSampleSize = 14
         return parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Either:
+    """A homography or a fundamental matrix, whichever more pairs agree on: a facade, or a street with depth.
+
+    The fundamental matrix has to be met more closely, for it is met by chance more often; where both hold for as many pairs, the
+    homography says more.
+    """
+
+    homography: Ransac = Ransac()
+    fundamental: Ransac = Ransac(geometry="fundamental", threshold=2.0)
+
+    @property
+    def identity(self) -> str:
+        """Equal where equal pairs are judged alike."""
+        return f"either {self.homography.identity} or {self.fundamental.identity}"
+
+    def best(
+        self, first: Float32[Array, "pairs 2"], second: Float32[Array, "pairs 2"]
+    ) -> tuple[Geometry, Float64[Array, "3 3"] | None, Bool[Array, " pairs"]]:
+        """The geometry that more pairs agree on, its matrix (None where no pairs agree), and the pairs that agree."""
+        plane, depth = self.homography.best(first, second), self.fundamental.best(first, second)
+        return depth if depth[2].sum() > plane[2].sum() else plane
 
 
 def _unmirrored(homography: Float64[Array, "3 3"], points: Float32[Array, "pairs 2"]) -> Bool[Array, " pairs"]:

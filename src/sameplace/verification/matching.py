@@ -7,7 +7,7 @@ import numpy as np
 
 from sameplace.shapes import Array, Bool, Float32, Float64, Int64
 from sameplace.verification.features import Features
-from sameplace.verification.geometry import Geometry, Ransac
+from sameplace.verification.geometry import Either, Geometry, Ransac
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,11 +72,11 @@ NEAREST: Final = MutualNearest()
 RANSAC: Final = Ransac()
 
 
-def match(first: Features, second: Features, *, matcher: Matcher = NEAREST, ransac: Ransac = RANSAC) -> Matched:
+def match(first: Features, second: Features, *, matcher: Matcher = NEAREST, ransac: Ransac | Either = RANSAC) -> Matched:
     """Pair the features of two pictures, and tell which pairs agree on how one view became the other."""
     pairs = matcher.pairs(first, second)
-    matrix, inliers = ransac.fit(first.points[pairs[:, 0]], second.points[pairs[:, 1]])
-    return Matched(pairs=pairs, inliers=inliers, geometry=ransac.geometry, matrix=matrix)
+    geometry, matrix, inliers = ransac.best(first.points[pairs[:, 0]], second.points[pairs[:, 1]])
+    return Matched(pairs=pairs, inliers=inliers, geometry=geometry, matrix=matrix)
 
 
 def _second_best(similarities: Float32[Array, "rows columns"]) -> Float32[Array, " rows"]:

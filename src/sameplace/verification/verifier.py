@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from sameplace.images import View, read_image
 from sameplace.images.header import upright_size
 from sameplace.verification.features import Features, LocalFeatures, RootSift
-from sameplace.verification.geometry import Ransac
+from sameplace.verification.geometry import Either, Ransac
 from sameplace.verification.matching import NEAREST, RANSAC, Matched, Matcher, match
 
 Source: TypeAlias = str | Path | View
@@ -28,7 +28,7 @@ class Verifier:
         features: LocalFeatures = ROOT_SIFT,
         *,
         matcher: Matcher = NEAREST,
-        ransac: Ransac = RANSAC,
+        ransac: Ransac | Either = RANSAC,
         least: int = 8,
         memory_bytes: int = MEMORY,
     ) -> None:
@@ -47,8 +47,13 @@ class Verifier:
         """Equal where the same pairs of the same photos agree, whatever is the least number of them."""
         return "; ".join([self.local_features.identity, self.matcher.identity, self.ransac.identity])
 
-    def features(self, source: Source) -> Features:
-        """The local features of a photo or a view, made smaller where it is large; ImageError where it cannot be read."""
+    def features(self, source: Source | bytes) -> Features:
+        """The local features of a photo or a view, made smaller where it is large; ImageError where it cannot be read.
+
+        Those of a photo that is no file are not kept.
+        """
+        if isinstance(source, bytes):
+            return self._extracted(source)
         with self._lock:
             turn = self._turns.setdefault(source, threading.Lock())
         try:
@@ -65,7 +70,7 @@ class Verifier:
                 self._kept.move_to_end(source)
             return self._kept.get(source)
 
-    def _extracted(self, source: Source) -> Features:
+    def _extracted(self, source: Source | bytes) -> Features:
         height, width = upright_size(source)
         scale = min(1.0, self.local_features.longest / max(height, width))
         size = max(round(height * scale), 1), max(round(width * scale), 1)
@@ -83,7 +88,11 @@ class Verifier:
 
     def match(self, first: Source, second: Source) -> Matched:
         """What two photos have in common."""
-        return match(self.features(first), self.features(second), matcher=self.matcher, ransac=self.ransac)
+        return self.compare(self.features(first), self.features(second))
+
+    def compare(self, first: Features, second: Features) -> Matched:
+        """What two photos have in common, by features that it found in them."""
+        return match(first, second, matcher=self.matcher, ransac=self.ransac)
 
     def agree(self, first: Source, second: Source) -> bool:
         """Whether enough pairs agree that both show the same thing."""

@@ -1,0 +1,1 @@
+"""The networks of XFeat and LighterGlue, which sameplace finds here."""
