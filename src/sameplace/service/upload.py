@@ -1,0 +1,156 @@
+"""Receiving photos: multipart forms read as they arrive, into memory and never onto a disk, within limits of bytes and time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
+
+from sameplace.service.problems import Refusal, busy
+from sameplace.service.settings import Settings
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+PHOTO = "photo"
+FIELD_BYTES = 200
+FRAME_BYTES = 10_000
+"""What boundaries, headers and fields may add to the photo."""
+
+
+class Room:
+    """The memory that all uploads share."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+    def take(self, count: int) -> None:
+        """Hold some more bytes, or refuse."""
+        if self.held + count > self.limit:
+            raise busy("Too many photos are being sent at this moment; send this one again in a few seconds.")
+        self.held += count
+
+    def give_back(self, count: int) -> None:
+        """Hold so many bytes less."""
+        self.held -= count
+
+
+class Form:
+    """The parts of one form, as they come in: one photo, and short fields of known names."""
+
+    def __init__(self, boundary: bytes, fields: frozenset[str], photo_bytes: int) -> None:
+        self.parts: dict[str, bytearray] = {}
+        self.complete = False
+        self._fields = fields
+        self._limits = {PHOTO: photo_bytes}
+        self._header = bytearray()
+        self._value = bytearray()
+        self._name = ""
+        callbacks: MultipartCallbacks = {
+            "on_part_begin": self._begin,
+            "on_header_begin": self._begin_header,
+            "on_header_field": lambda data, start, end: self._header.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._begin_part,
+            "on_part_data": self._add,
+            "on_end": self._end,
+        }
+        self._parser = MultipartParser(boundary, callbacks)
+
+    def receive(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+        try:
+            self._parser.write(data)
+        except FormParserError as error:
+            raise _malformed(f"the form is broken ({str(error).rstrip('.')})") from None
+
+    def _begin(self) -> None:
+        self._name = ""
+
+    def _begin_header(self) -> None:
+        self._header, self._value = bytearray(), bytearray()
+
+    def _end_header(self) -> None:
+        if bytes(self._header).lower() == b"content-disposition":
+            _, options = parse_options_header(bytes(self._value))
+            self._name = options.get(b"name", b"").decode("utf-8", "replace")
+
+    def _begin_part(self) -> None:
+        if self._name not in {PHOTO, *self._fields}:
+            raise _malformed(f"a part is named {self._name[:50]!r}, and only {', '.join(sorted({PHOTO, *self._fields}))} are known")
+        if self._name in self.parts:
+            raise _malformed(f"there are two parts named {self._name!r}")
+        self.parts[self._name] = bytearray()
+
+    def _add(self, data: bytes, start: int, end: int) -> None:
+        part, limit = self.parts[self._name], self._limits.get(self._name, FIELD_BYTES)
+        if len(part) + end - start > limit:
+            raise too_large(self._name, limit)
+        part += data[start:end]
+
+    def _end(self) -> None:
+        self.complete = True
+
+
+@asynccontextmanager
+async def received(
+    request: Request, room: Room, settings: Settings, fields: frozenset[str] = frozenset()
+) -> AsyncIterator[tuple[bytes, Mapping[str, str]]]:
+    """The photo of a form and its other fields; the memory is given back at the end of the block."""
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    boundary = options.get(b"boundary", b"")
+    if kind != b"multipart/form-data" or not boundary:
+        raise Refusal(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"A form (multipart/form-data) with a photo was wanted, got {kind.decode('latin-1')[:50]!r}.",
+        )
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > settings.upload_bytes + FRAME_BYTES:
+        raise too_large(PHOTO, settings.upload_bytes)
+    held = 0
+    try:
+        try:
+            form = Form(boundary, fields, settings.upload_bytes)
+        except FormParserError as error:
+            raise _malformed(f"the form is broken ({str(error).rstrip('.')})") from None
+        try:
+            async with asyncio.timeout(settings.upload_seconds):
+                async for data in request.stream():
+                    room.take(len(data))
+                    held += len(data)
+                    if held > settings.upload_bytes + FRAME_BYTES:
+                        raise too_large(PHOTO, settings.upload_bytes)
+                    if data:
+                        form.receive(data)
+        except TimeoutError:
+            raise Refusal(
+                HTTPStatus.REQUEST_TIMEOUT, f"The photo did not arrive within {settings.upload_seconds:g} s; send it again."
+            ) from None
+        except ClientDisconnect:
+            raise _malformed("the client went away") from None
+        if not form.complete:
+            raise _malformed("the form ends before its last boundary")
+        if not form.parts.get(PHOTO):
+            raise _malformed("the photo is missing or empty")
+        photo = bytes(form.parts.pop(PHOTO))
+        yield photo, {name: value.decode("utf-8", "replace").strip() for name, value in form.parts.items()}
+    finally:
+        room.give_back(held)
+
+
+def too_large(name: str, limit: int) -> Refusal:
+    """The refusal of what has too many bytes."""
+    return Refusal(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {limit:,} bytes were wanted as {name}, and more came; send a smaller one."
+    )
+
+
+def _malformed(what: str) -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, f"A form with a part named {PHOTO!r} was wanted, but {what}.")
