@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CONSTRAINED := --constraint constraints.txt
 
-.PHONY: help demo check check-slow check-data format docs results clean
+.PHONY: help demo check check-slow check-data format docs results benchmarks clean
 .DELETE_ON_ERROR:
 
 help:  ## what can be made
@@ -38,6 +38,9 @@ docs: $(VENV)/.complete  ## write the generated pages of docs/ and the README's 
 results: $(VENV)/.complete  ## evaluate every model and baseline on the photos that SAMEPLACE_DATA names, and write the tables
 	$(BIN)/python scripts/results.py
 
+benchmarks: $(VENV)/.complete  ## measure speed and memory, an hour on a quiet machine, and write docs/performance.md
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/performance.py
+
 clean:  ## drop the environment and everything else that was made
 	rm -rf $(VENV) demo build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find src tests -name __pycache__ -type d -exec rm -rf {} +
@@ -54,5 +57,5 @@ $(VENV)/.recognises: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.complete: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing sameplace with everything for development into $(VENV), which takes some minutes ..."
-	@$(PIP) install $(CONSTRAINED) --editable '.[train,export,transformers,heic,benchmarks,verify,dev]' --editable distributions/sameplace-vgg16-vlad
+	@$(PIP) install $(CONSTRAINED) --editable '.[train,export,fast,large,serve,transformers,heic,benchmarks,verify,dev]' --editable distributions/sameplace-vgg16-vlad --editable distributions/sameplace-xfeat
 	@touch $@ $(VENV)/.recognises

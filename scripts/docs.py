@@ -18,10 +18,17 @@ EXAMPLES = {
     "index": [
         "sameplace index holiday/ --to holiday.atlas",
         "sameplace index holiday/ --to holiday.atlas --positions survey.csv --prune",
+        "sameplace index town/ --to milvus://localhost/town --workers ray://auto",
     ],
     "locate": [
         "sameplace locate mystery.jpg --atlas holiday.atlas",
         "sameplace locate new/ --atlas holiday.atlas --top 5 --map new.html",
+        "sameplace locate mystery.jpg --atlas holiday.atlas --verify 10 --why pictures/",
+        "sameplace locate mystery.jpg --atlas holiday.atlas --near 52.5163,13.3777 --within 300 --heading 90 --since 2019-05-01",
+    ],
+    "serve": [
+        "sameplace serve holiday.atlas",
+        "sameplace serve holiday.atlas --host 0.0.0.0 --token-file token --private --blur",
     ],
     "evaluate": [
         "sameplace evaluate efficientnet-lite0-vlad toytown",
@@ -31,6 +38,10 @@ EXAMPLES = {
         "sameplace train toytown --to toytown-run",
         "sameplace train my-photos/ --to my-run --positive 5 --epochs 20",
         "sameplace train pitts30k-train --root datasets/ --to pitts-run --model vgg16-vlad --device cuda",
+    ],
+    "export": [
+        "sameplace export efficientnet-lite0-vlad --to onnx --calibration my-photos/",
+        "sameplace export my-run/model.safetensors --to openvino --int8 --calibration my-photos/",
     ],
     "fetch": ["sameplace fetch mapillary --around 52.5163,13.3777 --radius 300 --to berlin/"],
     "cut": ["sameplace cut panoramas/ --to tiles/ --like tokyo"],

@@ -21,30 +21,20 @@ from sameplace.training.progress import Moment
 from sameplace.training.start import Start, starting_encoder
 
 RECIPE = TrainConfig(
-    positive=5.0,
-    negative=7.0,
-    trivial=0.0,
-    loss="sare",
-    sharpness=10.0,
-    batch=64,
-    images_per_place=2,
-    companions=3,
-    self_supervised=0.1875,
-    plain=0.85,
     augment="strong",
-    views=3,
-    through_whitening=True,
-    whitening=512,
-    whiten_night=True,
-    optimiser="adamw",
-    learning_rate=2e-4,
-    assignment_rate=60.0,
-    schedule="cosine",
-    warm_up=20,
-    epochs=6,
-    average=0.98,
+    altered_queries=True,
+    plain=0.5,
+    views=2,
+    margin=0.2,
+    learning_rate=3e-3,
+    halve_every=2,
+    epochs=5,
     precision="bfloat16",
+    whitening=512,
+    whitening_images=8000,
+    whiten_night=True,
 )
+"""The paper's tuples and loss; half of the queries are altered, so that what is learnt by day is not unlearnt by night."""
 
 
 def main() -> None:

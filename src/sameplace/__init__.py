@@ -10,12 +10,13 @@ from sameplace._version import __version__
 
 if TYPE_CHECKING:
     from sameplace import datasets, errors, models
-    from sameplace.atlas import Atlas, Changes, Estimate, Match
+    from sameplace.atlas import Atlas, Changes, Estimate, Match, Where
     from sameplace.describer import Describer
     from sameplace.description import DescriptorCache, describe
     from sameplace.evaluation import Comparison, Outcome, Report, compare, evaluate, score
     from sameplace.geo import LatLon, LocalPoint, Position, Positions, distance
     from sameplace.images import ImageRecord, ImageSet, Problem, read_image
+    from sameplace.models.exporting import Exported, export
     from sameplace.network import backbones
     from sameplace.network.encoder import Encoder
     from sameplace.network.export import export_onnx
@@ -40,6 +41,7 @@ _HOMES = {
     "DescriptorCache": "sameplace.description",
     "Encoder": "sameplace.network.encoder",
     "Estimate": "sameplace.atlas",
+    "Exported": "sameplace.models.exporting",
     "GeM": "sameplace.network.pooling",
     "ImageRecord": "sameplace.images",
     "ImageSet": "sameplace.images",
@@ -58,10 +60,12 @@ _HOMES = {
     "Streets": "sameplace.training",
     "TrainConfig": "sameplace.training",
     "Vocabulary": "sameplace.network.vocabulary",
+    "Where": "sameplace.atlas",
     "compare": "sameplace.evaluation",
     "describe": "sameplace.description",
     "distance": "sameplace.geo",
     "evaluate": "sameplace.evaluation",
+    "export": "sameplace.models.exporting",
     "export_onnx": "sameplace.network.export",
     "read_image": "sameplace.images",
     "score": "sameplace.evaluation",
@@ -77,6 +81,7 @@ __all__ = [
     "DescriptorCache",
     "Encoder",
     "Estimate",
+    "Exported",
     "GeM",
     "ImageRecord",
     "ImageSet",
@@ -95,6 +100,7 @@ __all__ = [
     "Streets",
     "TrainConfig",
     "Vocabulary",
+    "Where",
     "__version__",
     "backbones",
     "compare",
@@ -103,6 +109,7 @@ __all__ = [
     "distance",
     "errors",
     "evaluate",
+    "export",
     "export_onnx",
     "models",
     "read_image",

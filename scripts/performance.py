@@ -1,0 +1,414 @@
+"""Run the benchmarks with fixed arguments, and make docs/performance.md and its plots of what they measured.
+
+    SAMEPLACE_DATA=PHOTOS python scripts/performance.py
+    python scripts/performance.py --only layer_speed search_speed.drawn.10000
+    python scripts/performance.py --tables
+
+Each benchmark writes results/benchmarks/NAME.json; what the machine had to do besides is added to it. Those of real photos run
+where SAMEPLACE_DATA names a folder of photos. The page holds what these files say, and nothing else.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from runpy import run_path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from sameplace.evaluation.canvas import Canvas
+from sameplace.evaluation.report import write_json
+from sameplace.images import ImageSet
+
+ROOT = Path(__file__).parent.parent
+BENCHMARKS, RESULTS = ROOT / "benchmarks", ROOT / "results" / "benchmarks"
+PAGE, IMAGES = ROOT / "docs" / "performance.md", ROOT / "docs" / "images"
+PHOTOS, INT8 = "PHOTOS", "EXPORT.int8.xml"
+"""Stand for a folder of real photos, and for an int8 export of vgg16-vlad that is made on some of them."""
+MADE_OF, CALIBRATED_ON = "vgg16-vlad", 100
+Told = Mapping[str, Any]
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One benchmark with its arguments, and the file it writes."""
+
+    name: str
+    script: str
+    arguments: tuple[str, ...] = ()
+
+    def command(self, given: Mapping[str, str]) -> list[str]:
+        """What is run."""
+        return [str(BENCHMARKS / f"{self.script}.py"), *(given.get(one, one) for one in self.arguments)]
+
+    def lacks(self, given: Mapping[str, str]) -> bool:
+        """Whether it needs photos and there are none."""
+        return any(one in (PHOTOS, INT8) and one not in given for one in self.arguments)
+
+
+def search(rows: int) -> Run:
+    """The search in so many drawn descriptors."""
+    return Run(name=f"search_speed.drawn.{rows}", script="search_speed", arguments=("--rows", str(rows)))
+
+
+def description(model: str, count: int, *more: str) -> Run:
+    """A model, from real photos on disk to descriptors."""
+    arguments = (model, PHOTOS, "--count", str(count), *more)
+    return Run(name=f"description_speed.{model}", script="description_speed", arguments=arguments)
+
+
+RUNS = (
+    Run(name="layer_speed", script="layer_speed"),
+    description("efficientnet-lite0-vlad", 320),
+    description(MADE_OF, 96, "--rounds", "3", "--int8", INT8),
+    Run(name="trunk_peak.vgg16-vlad", script="trunk_peak", arguments=(INT8,)),
+    Run(name="decoding_speed", script="decoding_speed"),
+    *(search(rows) for rows in (10_000, 100_000, 1_000_000)),
+    Run(name="score_pitts30k", script="score_pitts30k"),
+    Run(name="panorama_tiles", script="panorama_tiles"),
+    Run(name="training_speed_efficientnet-lite0", script="training_speed", arguments=("--threads", "1")),
+    Run(name="training_memory", script="training_memory"),
+    Run(name="service_load", script="service_load"),
+    Run(name="scale_rates", script="scale_rates", arguments=(PHOTOS,)),
+)
+
+
+def measure(run: Run, given: Mapping[str, str]) -> bool:
+    """Run one benchmark; its file says how busy the machine was before. Returns whether it reached what it wanted."""
+    load = round(os.getloadavg()[0], 2)
+    file = RESULTS / f"{run.name}.json"
+    done = subprocess.run([sys.executable, *run.command(given), "--to", str(file)], check=False)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"benchmarks/{run.script}.py broke off with {done.returncode}; what it says stands above.")
+    told = json.loads(file.read_text("utf-8"))
+    write_json(file, {**told, "load_before": load, "machine_cores": os.cpu_count()})
+    return done.returncode == 0
+
+
+def of_photos(folder: Path, int8: bool) -> dict[str, str]:
+    """The photos that SAMEPLACE_DATA names and, where it is wanted, an int8 export made on some of them."""
+    photos = os.environ.get("SAMEPLACE_DATA")
+    if not photos:
+        return {}
+    if not int8:
+        return {PHOTOS: photos}
+    from sameplace import export
+
+    files = [file.path for file in ImageSet.open(photos, ask_tables=False).files]
+    some = [files[row] for row in np.random.default_rng(1).permutation(len(files))[: 2 * CALIBRATED_ON]]
+    print(f"{MADE_OF} is quantised on {CALIBRATED_ON} photos ...", file=sys.stderr, flush=True)
+    file = folder / f"{MADE_OF}.int8.xml"
+    export(MADE_OF, to="openvino", int8=True, calibration=some, at=file)
+    return {PHOTOS: photos, INT8: str(file)}
+
+
+def layer(told: Told) -> Iterator[Row]:
+    """Claim 1."""
+    for kind, ways in told["times_the_loop"].items():
+        for way, ratio in ways.items():
+            held = told["peak_megabytes"][kind]
+            memory = f"{held['sameplace']:.0f} MB beside {held['loop']:.0f}" if way == "sameplace" else ""
+            with_compile = ", torch.compile" if way.endswith("compiled") else ""
+            seconds = told["seconds"][kind]
+            yield (
+                kind.replace("_", " + ") + with_compile,
+                f"{1000 * seconds[way]['median']:.0f} ms beside {1000 * seconds['loop']['median']:,.0f}",
+                f"**{ratio['median']:.1f}** ({ratio['least']:.1f} to {ratio['most']:.1f})",
+                f"{told['wanted'][kind]:.0f}",
+                memory,
+            )
+
+
+def described(told: Told) -> Iterator[Row]:
+    """Claim 2, end to end."""
+    rates, ratio = told["photos_a_second"], told["times_eager"]
+    yield (
+        f"`{told['model']}`, {told['precision']} ({told['runtime']}), {told['photos']} photos",
+        f"{rates['sameplace']:.1f} photos a second beside {rates['eager']:.1f}",
+        f"**{ratio['median']:.2f}** ({ratio['least']:.2f} to {ratio['most']:.2f})",
+        f"{told['wanted_times_eager']:g}",
+        f"{told['cosine_at_5th_percentile']:.4f}",
+    )
+
+
+def at_peak(told: Told) -> Iterator[Row]:
+    """Claim 2, the trunk alone."""
+    rates, share = told["billions_a_second"], told["share"]
+    yield (
+        f"`{told['model']}`, int8",
+        f"{rates['trunk']:.0f} billion operations a second beside {rates['peak']:.0f}",
+        f"**{100 * share['median']:.0f} %** ({100 * share['least']:.0f} to {100 * share['most']:.0f})",
+        f"{100 * told['wanted_share']:.0f} %",
+    )
+
+
+def decoded(told: Told) -> Iterator[Row]:
+    """Photos to pixels."""
+    for case in told["cases"]:
+        rates = case["photos_a_second"]
+        (height, width), (rows, columns) = case["photo"], case["wanted"]
+        ratio = rates["sameplace"] / rates["pillow_whole"]
+        beside = f"{rates['sameplace']:.0f} photos a second beside {rates['pillow_whole']:.0f}"
+        yield (f"{width} x {height} to {columns} x {rows}", beside, f"**{ratio:.2f}**", f"{rates['simplejpeg']:.0f}")
+
+
+def searched(told: Told) -> Iterator[Row]:
+    """Claim 3."""
+    low, high = told["times_flat"]["quartiles"]
+    spent = told["milliseconds"]
+    yield (
+        f"{told['rows']:,} x {told['dim']}, {told['descriptors']}",
+        f"{spent['index']['median']:.2f} ms beside {spent['flat']['median']:.2f}",
+        f"**{told['times_flat']['median']:.1f}** ({low:.1f} to {high:.1f})",
+        f"{told['recall@1']:.3f}",
+        f"{told['recall@10']:.3f}",
+        f"{told['bytes_per_descriptor']:g}",
+        f"{told['building_seconds']:.0f}",
+    )
+
+
+def scored(told: Told) -> Iterator[Row]:
+    """The time and memory of scoring a benchmark."""
+    yield (
+        f"{told['queries']:,} queries in {told['database']:,} x {told['descriptor']:,}",
+        f"{told['seconds']:g} s",
+        f"{told['seconds_wanted']:g} s",
+        f"{told['peak_over_descriptors_gigabytes']:g} GB",
+        f"{told['gigabytes_wanted']:g} GB",
+    )
+
+
+def cut(told: Told) -> Iterator[Row]:
+    """Tiles of panoramas."""
+    ours = told["tiles_a_second"]["sameplace"]
+    for way, rate in told["tiles_a_second"].items():
+        yield (way.replace("_", " "), f"{rate:g}", f"**{ours / rate:.1f}**", f"{told['mean_error_in_levels'][way]:g}")
+
+
+def trained(told: Told) -> Iterator[Row]:
+    """The speed of learning."""
+    for way, ratio in told["times_as_fast"].items():
+        low, high = told["spread"][way]
+        rates = told["tuples_per_second"]
+        beside = f"{rates['ours']:g} tuples a second beside {rates[way]:g}"
+        yield (f"`{told['network']}` beside {way}", beside, f"**{ratio:g}** ({low:g} to {high:g})", f"{told['times_wanted']:g}")
+
+
+def remembered(told: Told) -> Iterator[Row]:
+    """The memory of learning."""
+    peak, anonymous = told["peak_resident_gigabytes"], told["peak_anonymous_gigabytes"]
+    yield (f"{told['images']:,}", f"{peak:g} GB", f"{anonymous:g} GB", f"{told['gigabytes_wanted']:g} GB")
+
+
+def served(told: Told) -> Iterator[Row]:
+    """The service under load."""
+    for kind in ("locate", "add"):
+        facts = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in told[kind].items())
+        yield (kind, facts, f"{told['errors']}")
+
+
+def planned(told: Told) -> Iterator[Row]:
+    """The rates of docs/scale.md."""
+    for step in ("look", "look_large", "describe", "describe_large", "send"):
+        rate = told[step]
+        yield (step.replace("_large", ", 12 megapixels"), f"{rate['median']:,.0f} ({rate['least']:,.0f} to {rate['most']:,.0f})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A table of the page: the files that it is made of, and how one becomes rows."""
+
+    title: str
+    words: str
+    files: str
+    columns: Row
+    rows: Callable[[Told], Iterator[Row]]
+    plots: tuple[str, ...] = ()
+
+
+CLAIMS = (
+    Claim(
+        title="The NetVLAD layer",
+        words="Beside a loop over clusters, as public ports write it, on one thread; ratios are paired, in brackets the least and "
+        "the most of the rounds. Memory is how far the peak of a process of its own rises.",
+        files="layer_speed.json",
+        columns=("pass", "time", "times the loop", "wanted", "memory"),
+        rows=layer,
+    ),
+    Claim(
+        title="Photos to descriptors",
+        words="From files on disk, beside eager float32 torch with Pillow, one core, processor time; rounds take turns. Cosine: "
+        "how well the descriptors agree with those in float32 at the 5th percentile.",
+        files="description_speed.*.json",
+        columns=("model", "speed", "times eager", "wanted", "cosine"),
+        rows=described,
+    ),
+    Claim(
+        title="The trunk beside the machine's peak",
+        words="The peak is what plain int8 convolutions reach at their best, on the same core in the same run.",
+        files="trunk_peak.*.json",
+        columns=("trunk", "speed", "of the peak", "wanted"),
+        rows=at_peak,
+    ),
+    Claim(
+        title="Reading photos",
+        words="JPEG files to pixels of a model's size, beside Pillow decoding them whole, one core. simplejpeg gives the same "
+        "pixels and is not used: [decision 15](decisions/15-a-lower-precision-is-measured-before-it-is-used.md).",
+        files="decoding_speed.json",
+        columns=("photo", "speed", "times Pillow", "simplejpeg, photos a second"),
+        rows=decoded,
+    ),
+    Claim(
+        title="Search",
+        words="One query of the nearest ten on one thread, beside FAISS IndexFlatIP in single precision; in brackets the middle "
+        "half of the paired rounds. Recall is against the flat index, bytes are those in memory, building is of one core.",
+        files="search_speed.*.json",
+        columns=("descriptors", "time", "times flat", "recall@1", "recall@10", "bytes a photo", "building, s"),
+        rows=searched,
+        plots=("search-growth.svg", "search-curve.svg"),
+    ),
+    Claim(
+        title="Scoring",
+        words="An evaluation at the size of Pittsburgh 30k, descriptors drawn; memory is what it takes besides the descriptors.",
+        files="score_pitts30k.json",
+        columns=("size", "time", "allowed", "memory", "allowed"),
+        rows=scored,
+    ),
+    Claim(
+        title="Panoramas",
+        words="Perspective tiles a second of one core, and the mean error in levels of 255.",
+        files="panorama_tiles.json",
+        columns=("way", "tiles a second", "ours is faster by", "error"),
+        rows=cut,
+    ),
+    Claim(
+        title="Training, speed",
+        words="Learning from tuples; ratios are paired, in brackets the least and the most.",
+        files="training_speed_*.json",
+        columns=("network", "speed", "times as fast", "wanted"),
+        rows=trained,
+    ),
+    Claim(
+        title="Training, memory",
+        words="The peak of a training that mines from all descriptors.",
+        files="training_memory.json",
+        columns=("images", "resident", "anonymous", "allowed"),
+        rows=remembered,
+    ),
+    Claim(
+        title="The service",
+        words="Questions in flight while a writer adds photos.",
+        files="service_load.json",
+        columns=("request", "seconds", "errors"),
+        rows=served,
+    ),
+    Claim(
+        title="Rates to plan with",
+        words="Photos a second of one core, processor time; in brackets the slowest and the quickest round. [Beyond one "
+        "machine](scale.md) counts with them.",
+        files="scale_rates.json",
+        columns=("step", "photos a second"),
+        rows=planned,
+    ),
+)
+OPENING = """\
+# Performance
+
+Written by `make benchmarks` from [results/benchmarks/](../results/benchmarks/); every figure stands with the command and commit
+that made it, what it measures, and the machine. `python scripts/performance.py --only NAME` measures one again, and `--tables`
+writes this page from the files alone. The load is the average number of processes that wanted to run in the minute before. Where it
+says busy, others used the machine: paired ratios and processor time suffer little, times of a clock do.
+"""
+
+
+def page(results: Path) -> str:
+    """docs/performance.md as it should be."""
+    return "\n".join([OPENING, *(section(claim, results) for claim in CLAIMS if files(claim, results))])
+
+
+def files(claim: Claim, results: Path) -> list[Path]:
+    """The files of a claim, small ones first where they are numbered."""
+    return sorted(
+        results.glob(claim.files), key=lambda path: [int(part) if part.isdigit() else -1 for part in path.name.split(".")]
+    )
+
+
+def section(claim: Claim, results: Path) -> str:
+    """One table, its plots, and how its figures came about."""
+    lines = [f"## {claim.title}", "", claim.words, ""]
+    lines += ["| " + " | ".join(claim.columns) + " |", "|" + "---|" * len(claim.columns)]
+    made = []
+    for path in files(claim, results):
+        told = json.loads(path.read_text("utf-8"))
+        lines += ["| " + " | ".join(row) + " |" for row in claim.rows(told)]
+        made.append(
+            f"- [{path.name}](../results/benchmarks/{path.name}) ({told['benchmark']}): `{told['command']}` at {told['commit']}, "
+            f"{machine(told)}"
+        )
+    for plot in claim.plots:
+        if plot in plots(results):
+            lines += ["", f"![{plots(results)[plot].title}](images/{plot})"]
+    return "\n".join([*lines, "", *made, ""])
+
+
+def machine(told: Told) -> str:
+    """The processor, and whether it had a core free for the benchmark."""
+    hardware, load = told["hardware"], told.get("load_before")
+    if load is None:
+        return f"{hardware['processor']}; the load was not recorded"
+    cores = told["machine_cores"]
+    return f"{hardware['processor']}, {cores} cores, load {load:g}{' (busy)' if load > cores - 1 else ''}"
+
+
+def plots(results: Path) -> dict[str, Canvas]:
+    """The plots that the files allow."""
+    runs = [json.loads(path.read_text("utf-8")) for path in results.glob("search_speed.drawn.*.json")]
+    runs.sort(key=lambda run: int(run["rows"]))
+    found: dict[str, Canvas] = {}
+    if len(runs) > 1:
+        found["search-growth.svg"] = run_path(str(BENCHMARKS / "search_growth.py"))["drawn"](runs)
+    if runs:
+        found["search-curve.svg"] = run_path(str(BENCHMARKS / "search_curve.py"))["drawn"](runs[-1])
+    return found
+
+
+def write_page() -> None:
+    """The page and its plots."""
+    for name, canvas in plots(RESULTS).items():
+        canvas.save(IMAGES / name)
+    PAGE.write_text(page(RESULTS), encoding="utf-8")
+
+
+def main() -> int:
+    """Measure what is asked for, then write the page; 1 where a benchmark did not reach what it wanted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = [run.name for run in RUNS]
+    parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--tables", action="store_true", help="measure nothing, only write the page")
+    asked = parser.parse_args()
+    wanted = [] if asked.tables else [run for run in RUNS if run.name in asked.only]
+    missed = []
+    with TemporaryDirectory() as folder:
+        given = of_photos(Path(folder), any(INT8 in run.arguments for run in wanted))
+        for run in wanted:
+            if run.lacks(given):
+                print(f"{run.name} needs real photos: let SAMEPLACE_DATA name their folder.", file=sys.stderr)
+                continue
+            print(f"{run.name} ...", file=sys.stderr, flush=True)
+            if not measure(run, given):
+                missed.append(run.name)
+    write_page()
+    if missed:
+        print(f"Not reached what was wanted: {', '.join(missed)}.", file=sys.stderr)
+    return int(bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
