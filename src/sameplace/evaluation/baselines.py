@@ -47,7 +47,7 @@ def contender(name_or_file: str | Path, dataset: Dataset, *, learn_from: Sequenc
     if name == THUMBNAILS:
         return Thumbnails()
     if name != ROOTSIFT:
-        return models.describer(name_or_file)
+        return models.describer(name_or_file, photos=len(dataset.database) + len(dataset.queries))
     if learn_from is not None:
         return RootSiftVlad.learn(learn_from, learnt_on=f"{len(learn_from):,} photos that were given")
     photos = _database_without_queries(dataset)

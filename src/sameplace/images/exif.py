@@ -18,9 +18,9 @@ Tags = Mapping[int, Any]
 """EXIF values by their number, of whatever type the file holds."""
 
 
-def from_exif(path: Path) -> ImageRecord:
-    """What a photo's EXIF data say; no pixel is decoded. ImageError where the file is no image."""
-    with opened(path) as image:
+def from_exif(path: Path, content: bytes | None = None) -> ImageRecord:
+    """What a photo's EXIF data say; no pixel is decoded. ImageError where the file, or the content if it is given, is no image."""
+    with opened(path if content is None else content) as image:
         # Pillow would decode a whole PNG to look for EXIF behind the pixels, where nobody writes it.
         hidden = isinstance(image, PngImageFile) and not {"exif", "Raw profile type exif"} & image.info.keys()
         main, photo, gps = ({}, {}, {}) if hidden else _directories(image)

@@ -12,7 +12,7 @@ LYING = (5, 6, 7, 8)
 """EXIF orientations of photos that are stored lying on their side."""
 
 
-def upright_size(source: str | Path | View) -> tuple[int, int]:
+def upright_size(source: str | Path | bytes | View) -> tuple[int, int]:
     """Height and width in pixels of a photo turned upright, or of a view; ImageError where the file is no image."""
     path = source.path if isinstance(source, View) else source
     with opened(path) as image:

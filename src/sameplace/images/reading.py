@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BufferedReader, BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
@@ -24,10 +25,13 @@ from sameplace.images.view import View
 from sameplace.shapes import Array, Float32, UInt8
 
 PIXEL_LIMIT: Final = 100_000_000
-"""Pixels of the largest image that is decoded: 400 MB while it lasts, for each thread that reads."""
+"""Pixels of the largest image that is decoded: 400 MB while it lasts, for one thread at a time."""
 
 REDUCTION: Final = 10
 """A baseline JPEG may have this many times the limit, for it is decoded at a half, a quarter or an eighth of its sides."""
+
+LARGE_PIXELS: Final = 25_000_000
+"""Images of more pixels are decoded one at a time, so that memory does not grow with the threads that read."""
 
 SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".mpo"}
@@ -35,6 +39,7 @@ SUFFIXES: Final = frozenset(
 """File names that a folder is searched for; what a file holds is told by its first bytes, never by its name."""
 
 Stream: TypeAlias = BufferedReader | BytesIO
+ONE_LARGE: Final = Lock()
 RESAMPLING: Final = Image.Resampling.BICUBIC
 BACKDROP: Final = (128, 128, 128)  # behind transparent pixels; black or white would draw edges that the photo does not have
 UPRIGHT: Final = {
@@ -69,7 +74,7 @@ def read_image(
 def _read(source: str | Path | bytes, size: tuple[int, int], pixel_limit: int) -> UInt8[Array, "height width 3"]:
     with opened(source) as image:
         box = _reduce(image, size, pixel_limit, _name(source))
-        with understood(_name(source)):
+        with understood(_name(source)), _room(image):
             image.load()
             plain = _plain(image)
         # Only now, for Pillow turns a TIFF upright while it loads, and a PNG may hold its EXIF behind its pixels.
@@ -86,7 +91,7 @@ def _read_part(
     """The pixels of a part, of which no pixel outside is mixed in: the photo is decoded whole, turned upright, and cut."""
     with opened(source) as image:
         _limit(image, pixel_limit, _name(source))
-        with understood(_name(source)):
+        with understood(_name(source)), _room(image):
             image.load()
             plain = _plain(image)
         orientation = _orientation(image)
@@ -133,6 +138,11 @@ def understood(name: str) -> Iterator[None]:
         raise ImageError(f"{name} needs more memory than there is; make the image smaller.") from error
     except Exception as error:
         raise ImageError(f"{name} is broken or cut off ({_first_line(error)}); copy it again from where it came from.") from error
+
+
+def _room(image: PillowFile) -> AbstractContextManager[object]:
+    """Waits for other large images to be done with."""
+    return ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext()
 
 
 def _recognised(name: str, stream: Stream) -> PillowFile:

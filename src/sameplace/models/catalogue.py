@@ -12,6 +12,8 @@ from sameplace.errors import ModelError
 DEFAULT_MODEL = "efficientnet-lite0-vlad"
 # Distributions that carry a model name their package here: [project.entry-points."sameplace.models"] name = "package".
 ENTRY_POINTS = "sameplace.models"
+MODEL_SUFFIXES = (".safetensors", ".onnx", ".xml")
+"""Model files, and what `sameplace export` writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +62,12 @@ def installed(name: str) -> Path | None:
 
 
 def find(name_or_file: str | Path) -> Path:
-    """The .safetensors file that a published name or a path means.
+    """The .safetensors file that a published name or a path means, or the export that a path means.
 
     Raises ModelError with the cure: the distribution to install, or the name that was probably meant.
     """
     text = str(name_or_file)
-    if text.endswith(".safetensors"):
+    if text.endswith(MODEL_SUFFIXES):
         path = Path(text)
         if not path.is_file():
             raise ModelError(f"No model lies at {path}; give a .safetensors file or a published name (`sameplace show models`).")

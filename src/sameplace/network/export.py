@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from sameplace.errors import MissingExtra, ModelError
-from sameplace.modelfile import GRAPH_IDENTITY, GRAPH_WEIGHTS_START, read_header, tensor_places
+from sameplace.modelfile import GRAPH_ABOUT, GRAPH_IDENTITY, GRAPH_WEIGHTS_START, About, read_header, tensor_places
 from sameplace.network.encoder import Encoder
 from sameplace.shapes import Float, UInt8
 
 OPSET = 18
 PREFIX = "encoder."
+# Where the exporter notes which module a node was traced in, and the module behind which only the aggregator is left.
+SCOPES, TRUNK = "pkg.torch.onnx.name_scopes", "encoder.backbone"
 STORED = ".stored"
 # The data types of the file, as ONNX numbers them.
 TYPES = {"F32": 1, "F16": 10}
@@ -39,20 +41,71 @@ def export_onnx(model: str | Path, *, encoder: Encoder | None = None) -> Path:
     Half-precision weights are cast to float32 in the graph, which a runtime does once, on loading. The two files belong in one
     folder. A model with a backbone of its author's own needs its `encoder`.
     """
-    onnx, onnx_ir, optimizer = _libraries()
+    onnx, _, _ = _libraries()
     model = Path(model)
-    encoder = encoder or Encoder.load(model)
-    traced = onnx_ir.from_proto(_traced(encoder))
+    graph = _graph(model, encoder or Encoder.load(model))
+    place = {GRAPH_IDENTITY: read_header(model)["identity"], GRAPH_WEIGHTS_START: str(tensor_places(model)[1])}
+    said = {entry.key: entry.value for entry in graph.metadata_props}
+    onnx.helper.set_model_props(graph, {**said, **place})
+    target = model.with_suffix(".onnx")
+    target.write_bytes(graph.SerializeToString())
+    return target
+
+
+def export_self_contained(model: str | Path, target: str | Path, *, encoder: Encoder | None = None) -> Path:
+    """Write a graph with its weights inside, in half precision as the model file has them: one file that needs no other."""
+    onnx, _, _ = _libraries()
+    model, target = Path(model), Path(target)
+    graph = _graph(model, encoder or Encoder.load(model))
+    onnx.external_data_helper.load_external_data_for_model(graph, str(model.absolute().parent))
+    for weight in graph.graph.initializer:
+        weight.data_location = onnx.TensorProto.DEFAULT
+    target.write_bytes(graph.SerializeToString())
+    return target
+
+
+def stamp(graph: str | Path, about: About) -> None:
+    """Let a graph say something else of itself, for example how well it does in a lower precision."""
+    onnx, _, _ = _libraries()
+    read = onnx.load(str(graph), load_external_data=False)
+    said = {entry.key: entry.value for entry in read.metadata_props}
+    onnx.helper.set_model_props(read, {**said, GRAPH_ABOUT: about.to_json()})
+    Path(graph).write_bytes(read.SerializeToString())
+
+
+def _graph(model: Path, encoder: Encoder) -> Any:
+    """The graph whose weights are references into the model file, and what it says of itself."""
+    onnx, onnx_ir, optimizer = _libraries()
+    proto = _traced(encoder)
+    features = _features(proto)
+    traced = onnx_ir.from_proto(proto)
     # Shapes and clip limits become constants; nothing that touches weights, or they would no longer be the file's own.
     optimizer.fold_constants(traced, onnx_shape_inference=False, should_fold=_is_free_of_weights)
     optimizer.remove_unused_nodes(traced)
     graph = onnx_ir.to_proto(traced)
     _refer_to_file(graph, model, onnx)
-    said = {GRAPH_IDENTITY: read_header(model)["identity"], GRAPH_WEIGHTS_START: str(tensor_places(model)[1])}
-    onnx.helper.set_model_props(graph, said)
-    target = model.with_suffix(".onnx")
-    target.write_bytes(graph.SerializeToString())
-    return target
+    header = read_header(model)
+    about = About(
+        name=header["card"]["name"],
+        identity=header["identity"],
+        size=encoder.size,
+        precision="float32",
+        features=features,
+        card=header["card"],
+    )
+    onnx.helper.set_model_props(graph, {GRAPH_ABOUT: about.to_json()})
+    return graph
+
+
+def _features(traced: Any) -> str | None:
+    """The tensor that is all that the aggregator takes from the trunk; None where there is no such tensor."""
+    inside = [
+        node for node in traced.graph.node if TRUNK in {entry.key: entry.value for entry in node.metadata_props}.get(SCOPES, "")
+    ]
+    made = {output for node in inside for output in node.output}
+    outside = [node for node in traced.graph.node if not made.intersection(node.output)]
+    taken = {name for node in outside if node.op_type != "Shape" for name in node.input if name in made}
+    return taken.pop() if len(taken) == 1 else None
 
 
 def _is_free_of_weights(node: Any) -> bool | None:

@@ -1,8 +1,11 @@
 """The NetVLAD layer: a vector of locally aggregated descriptors that trains by backpropagation (section 3 of the paper)."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from sameplace.network.vocabulary import Vocabulary
 from sameplace.shapes import Float
@@ -78,10 +81,12 @@ class NetVLAD(nn.Module):
             raise RuntimeError("This NetVLAD layer has no vocabulary yet; call initialise(Vocabulary.learn(features)) first.")
         with torch.autocast(features.device.type, enabled=False):
             dtype = torch.promote_types(features.dtype, torch.float32)
-            local = features.to(dtype).flatten(2)
-            if self.normalise_features:
-                local = F.normalize(local, dim=1, eps=EPSILON)
-            residuals = vlad(local, self.assign(local), self.centroids.to(dtype))
+            tokens = features.to(dtype).flatten(2).transpose(1, 2)  # of channels-last maps that is no copy
+            weights = (self.assignment.to(dtype), None if self.bias is None else self.bias.to(dtype), self.centroids.to(dtype))
+            if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+                residuals: Tensor = Residuals.apply(tokens, *weights, self.normalise_features)  # type: ignore[no-untyped-call]
+            else:
+                residuals, *_ = aggregated(tokens, *weights, self.normalise_features)
             if self.intra_normalisation:
                 residuals = F.normalize(residuals, dim=2, eps=EPSILON)
             return F.normalize(residuals.flatten(1), dim=1, eps=EPSILON)
@@ -109,6 +114,67 @@ def vlad(
     """Sum the residuals to each centroid, weighted by the assignment: equation (1)."""
     weighted_sum = torch.matmul(assignment, features.transpose(1, 2))  # sum a(x - c) = sum ax - c sum a: no loop
     return weighted_sum - assignment.sum(dim=2, keepdim=True) * centroids
+
+
+def aggregated(
+    tokens: Float[Tensor, "batch locations dim"],
+    assignment: Float[Tensor, "clusters dim"],
+    bias: Float[Tensor, " clusters"] | None,
+    centroids: Float[Tensor, "clusters dim"],
+    normalise: bool,
+) -> tuple[
+    Float[Tensor, "batch clusters dim"],
+    Float[Tensor, "batch locations clusters"],
+    Float[Tensor, "batch locations clusters"],
+    Float[Tensor, "batch locations 1"] | None,
+]:
+    """The sums of residuals of equations (1) and (4), the assignment, the products that it comes from, and inverse lengths.
+
+    Normalised local features are never written down: their lengths are divided out of the products, which are far fewer numbers.
+    """
+    products = torch.matmul(tokens, assignment.T)
+    inverse = torch.linalg.vector_norm(tokens, dim=2, keepdim=True).clamp_min(EPSILON).reciprocal() if normalise else None
+    scores = products if inverse is None else products * inverse
+    shares = (scores if bias is None else scores + bias).softmax(dim=2)
+    weighted_sum = torch.matmul((shares if inverse is None else shares * inverse).transpose(1, 2), tokens)
+    return weighted_sum - shares.sum(dim=1)[:, :, None] * centroids, shares, products, inverse
+
+
+class Residuals(torch.autograd.Function):
+    """`aggregated`, with its derivative in a few matrix products: autograd would write down ten tensors as large as the maps."""
+
+    @staticmethod
+    def forward(
+        context: Any, tokens: Tensor, assignment: Tensor, bias: Tensor | None, centroids: Tensor, normalise: bool
+    ) -> Tensor:
+        """The sums of residuals."""
+        residuals, shares, products, inverse = aggregated(tokens, assignment, bias, centroids, normalise)
+        context.has_bias = bias is not None
+        context.save_for_backward(tokens, assignment, centroids, shares, products, inverse)
+        return residuals
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        """Slopes by tokens, assignment, bias and centroids."""
+        tokens, assignment, centroids, shares, products, inverse = context.saved_tensors
+        by_weights = torch.matmul(tokens, slope.transpose(1, 2))  # by the shares divided by length
+        by_shares = (by_weights if inverse is None else by_weights * inverse) - (slope * centroids).sum(dim=2)[:, None]
+        by_scores = shares * (by_shares - (shares * by_shares).sum(dim=2, keepdim=True))
+        by_products = by_scores if inverse is None else by_scores * inverse
+        by_tokens = None
+        if context.needs_input_grad[0]:
+            weights = shares if inverse is None else shares * inverse
+            both = torch.cat([slope, assignment.expand(len(slope), -1, -1)], dim=1)
+            by_tokens = torch.matmul(torch.cat([weights, by_products], dim=2), both)
+            if inverse is not None:
+                by_inverse = (by_weights * shares + by_scores * products).sum(dim=2, keepdim=True)
+                moves = inverse < 1 / EPSILON  # the length of what is shorter counts as EPSILON
+                by_tokens.addcmul_(tokens, torch.where(moves, by_inverse * inverse.pow(3), 0), value=-1)
+        by_assignment = torch.matmul(by_products.flatten(0, 1).T, tokens.flatten(0, 1))
+        by_bias = by_scores.sum(dim=(0, 1)) if context.has_bias else None
+        by_centroids = -(shares.sum(dim=1)[:, :, None] * slope).sum(dim=0)
+        return by_tokens, by_assignment, by_bias, by_centroids, None
 
 
 def _mark_initialised(layer: nn.Module, _incompatible_keys: object) -> None:
