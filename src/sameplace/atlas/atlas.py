@@ -299,6 +299,15 @@ class Atlas:
         """What the atlas holds and how it is kept, as plain values, with a quick test of its health (see `summary.self_recall`)."""
         return summary(self._snapshot)
 
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from sameplace.atlas.showing import address_card, atlas_card
+        from sameplace.pages import shown
+
+        if isinstance(self.path, str):
+            return shown(lambda: address_card(str(self.path), len(self), self.model.name))
+        return shown(lambda: atlas_card(self._snapshot, self.doubt()))
+
     def __len__(self) -> int:
         return len(self._snapshot)
 

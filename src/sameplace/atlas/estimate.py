@@ -133,6 +133,13 @@ class Estimate:
             "verification": None if self.verification is None else self.verification.to_json(),
         }
 
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from sameplace.atlas.showing import estimate_card
+        from sameplace.pages import shown
+
+        return shown(lambda: estimate_card(self))
+
 
 def coordinates(position: Position) -> dict[str, float | None]:
     """A position as plain values; None where its frame has no such coordinate."""

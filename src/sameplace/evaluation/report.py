@@ -127,6 +127,13 @@ class Report:
 
         return latex([self])
 
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        from sameplace.evaluation.showing import report_card
+        from sameplace.pages import shown
+
+        return shown(lambda: report_card(self))
+
     def __str__(self) -> str:
         """A table for people."""
         from sameplace.evaluation.table import plain
