@@ -9,6 +9,7 @@ from pathlib import Path
 
 import street_photos
 
+from sameplace.description import DescriptorCache
 from sameplace.evaluation import compare, evaluate
 from sameplace.network.encoder import Encoder
 
@@ -19,10 +20,12 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("against", type=Path)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, help="folder that keeps descriptors; by default the user's cache folder")
     arguments = parser.parse_args()
+    cache = DescriptorCache(arguments.cache)
     for where, metres in product(("indoors", "outdoors"), (5.0, 10.0)):
         dataset = street_photos.held_out(arguments.data, where, metres)
-        reports = [evaluate(Encoder.load(path), dataset) for path in (arguments.model, arguments.against)]
+        reports = [evaluate(Encoder.load(path), dataset, cache=cache) for path in (arguments.model, arguments.against)]
         for report in reports:
             print(report)
         comparison = compare(*reports)
