@@ -41,7 +41,7 @@ EXAMPLES = {
     ],
     "export": [
         "sameplace export efficientnet-lite0-vlad --to onnx --calibration my-photos/",
-        "sameplace export my-run/model.safetensors --to openvino --int8 --calibration my-photos/",
+        "sameplace export my-run/model.safetensors --to openvino --int8 --calibration my-photos/ --validation my-streets/",
     ],
     "fetch": ["sameplace fetch mapillary --around 52.5163,13.3777 --radius 300 --to berlin/"],
     "cut": ["sameplace cut panoramas/ --to tiles/ --like tokyo"],
