@@ -57,5 +57,5 @@ $(VENV)/.recognises: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.complete: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing sameplace with everything for development into $(VENV), which takes some minutes ..."
-	@$(PIP) install $(CONSTRAINED) --editable '.[train,export,fast,large,serve,transformers,heic,benchmarks,verify,dev]' --editable distributions/sameplace-vgg16-vlad --editable distributions/sameplace-xfeat
+	@$(PIP) install $(CONSTRAINED) --editable '.[train,export,fast,large,milvus,serve,transformers,heic,benchmarks,verify,dev]' --editable distributions/sameplace-vgg16-vlad --editable distributions/sameplace-xfeat
 	@touch $@ $(VENV)/.recognises

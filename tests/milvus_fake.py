@@ -1,6 +1,9 @@
 """A Milvus server in memory that writes down what it is asked, checks requests as pymilvus sends them, and answers exactly."""
 
 import numpy as np
+import pytest
+
+pytest.importorskip("pymilvus", reason="Milvus is an extra: pip install 'sameplace[milvus]'")
 from pymilvus import MilvusClient, MilvusException
 from pymilvus.client.prepare import Prepare
 
