@@ -340,7 +340,12 @@ def test_interrupted_indexing_says_what_is_safe_and_goes_on_from_there(photos, t
 
 def test_an_interrupt_at_the_keyboard_ends_with_130(photos, tmp_path):
     arguments = ("index", photos, "--to", tmp_path / "town.atlas", "--commit-every", 2)
-    with command(*arguments, pause=0.5, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits deafness to it
+    try:
+        process = command(*arguments, pause=0.5, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         while process.poll() is None and not (tmp_path / "town.atlas" / "manifest.json").exists():
             time.sleep(0.02)
         time.sleep(0.3)
