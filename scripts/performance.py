@@ -76,6 +76,7 @@ RUNS = (
     Run(name="score_pitts30k", script="score_pitts30k"),
     Run(name="panorama_tiles", script="panorama_tiles"),
     Run(name="training_speed_efficientnet-lite0", script="training_speed", arguments=("--threads", "1")),
+    Run(name="training_speed_vgg16", script="training_speed", arguments=("--network", "vgg16", "--threads", "1")),
     Run(name="training_memory", script="training_memory"),
     Run(name="service_load", script="service_load"),
     Run(name="scale_rates", script="scale_rates", arguments=(PHOTOS,)),
