@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 
 from sameplace.shapes import Array, Int64
-from sameplace.training.descriptors import Descriptors, described
+from sameplace.training.descriptors import Descriptors
 from sameplace.training.place_steps import Places
 from sameplace.training.places import PlaceBatch
 from sameplace.training.steps import COMPANIONS, ORDER, Lesson
+from sameplace.training.window import NO_ROW
 
 POOL = 20
 """Companions are drawn among so many hardest negatives: the very hardest are often places that look the same to anyone."""
 ROWS_AT_ONCE, BLOCK = 1024, 4096
 """Queries, and images of the database, whose descriptors are in memory together."""
-NO_ROW = -1
 
 
 class MinedPlaces(Places):
@@ -54,12 +54,9 @@ class MinedPlaces(Places):
     def _mined(self, epoch: int) -> Int64[Array, "lines places"]:
         """Rows of images: in each line places of `images_per_place` images; `NO_ROW` where there are fewer."""
         lesson = self.lesson
-        descriptors = self._described()
+        descriptors = lesson.described("mining", np.union1d(lesson.streets.queries, lesson.streets.database))
         best, hardest = _nearest(descriptors, lesson, lesson.config.images_per_place - 1)
-        for path, _ in descriptors.parts:
-            lesson.ranks.wait()
-            if lesson.ranks.first:
-                path.unlink()
+        lesson.forget(descriptors)
         places = lesson.config.batch - self._pairs
         lines = [np.concatenate([best[number] for number in numbers]) for numbers in self._together(hardest, places, epoch)]
         filled = np.full((len(lines), places * lesson.config.images_per_place), NO_ROW, np.int64)
@@ -84,24 +81,6 @@ class MinedPlaces(Places):
                     together.append([])
                 together[-1].append(number)
         return together
-
-    def _described(self) -> Descriptors:
-        """Fresh descriptors of all queries and the database; every process makes a part."""
-        lesson, streets = self.lesson, self.lesson.streets
-        rows = np.union1d(streets.queries, streets.database)
-        parts = np.array_split(rows, lesson.ranks.count)
-        paths = [lesson.folder / f"mining-{rank}.npy" for rank in range(lesson.ranks.count)]
-        described(
-            lesson.learner,
-            lesson.inputs,
-            parts[lesson.ranks.rank],
-            into=paths[lesson.ranks.rank],
-            precision=lesson.config.precision,
-            whitening=lesson.whitening,
-            progress=lesson.report,
-        )
-        lesson.ranks.wait()
-        return Descriptors.joined(*(Descriptors.open(path, part) for path, part in zip(paths, parts, strict=True)))
 
 
 def _nearest(

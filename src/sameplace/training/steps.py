@@ -11,7 +11,7 @@ from torch import Tensor
 from sameplace.network.whitening import PCAWhitening
 from sameplace.shapes import Array, Float, Int64
 from sameplace.training.config import TrainConfig
-from sameplace.training.descriptors import Progress
+from sameplace.training.descriptors import Descriptors, Progress, described
 from sameplace.training.inputs import Inputs
 from sameplace.training.learner import Learner, arithmetic
 from sameplace.training.optimisation import Optimisation
@@ -82,6 +82,31 @@ class Lesson:
     def seeds(self, epoch: int, batch: int, shape: tuple[int, ...]) -> Int64[Array, "*shape"] | None:
         """How the images of a batch are altered; None where they are learnt as they are."""
         return None if self.config.augment == "none" else self.rng(VARIANTS, epoch, batch).integers(0, SEEDS, shape)
+
+    def described(self, name: str, rows: Int64[Array, " rows"], seeds: Int64[Array, " rows"] | None = None) -> Descriptors:
+        """Fresh descriptors of some images (ascending, each once), as they are or altered; each process makes a part of them."""
+        parts = np.array_split(np.arange(len(rows)), self.ranks.count)
+        paths = [self.folder / f"{name}-{rank}.npy" for rank in range(self.ranks.count)]
+        own = parts[self.ranks.rank]
+        described(
+            self.learner,
+            self.inputs,
+            rows[own],
+            into=paths[self.ranks.rank],
+            seeds=None if seeds is None else seeds[own],
+            precision=self.config.precision,
+            whitening=self.whitening,
+            progress=self.report,
+        )
+        self.ranks.wait()
+        return Descriptors.joined(*(Descriptors.open(path, rows[part]) for path, part in zip(paths, parts, strict=True)))
+
+    def forget(self, descriptors: Descriptors) -> None:
+        """Remove the files of descriptors, once no process reads them any more."""
+        self.ranks.wait()
+        if self.ranks.first:
+            for path, _ in descriptors.parts:
+                path.unlink()
 
     def descriptors(self, maps: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch descriptor"]:
         """What the network makes of its inputs, to be learnt from."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sameplace.shapes import Array, Float, Int64
-from sameplace.training.descriptors import Descriptors, described
+from sameplace.training.descriptors import Descriptors
 from sameplace.training.inputs import ahead
 from sameplace.training.losses import ranking_loss, violates
 from sameplace.training.mining import candidates, sampled_negatives
@@ -108,15 +108,14 @@ class Tuples:
         last = min(batch + refresh, batches)
         queries = self._order(epoch)[batch * config.batch : last * config.batch]
         pool = self._pool(epoch, batch)
-        answering = self._described("answering", self._compared(queries, pool))
+        answering = self.lesson.described("answering", self._compared(queries, pool))
         rows = self.lesson.streets.queries[queries]
         seeds = self._query_seeds(epoch)
-        asking = answering if seeds is None else self._described("asking", np.sort(rows), seeds[np.sort(queries)])
+        asking = answering if seeds is None else self.lesson.described("asking", np.sort(rows), seeds[np.sort(queries)])
         found = self._mined(queries[ranks.share], asking, answering, pool, epoch)
-        for path in {path for descriptors in (asking, answering) for path, _ in descriptors.parts}:
-            ranks.wait()
-            if ranks.first:
-                path.unlink()
+        self.lesson.forget(answering)
+        if asking is not answering:
+            self.lesson.forget(asking)
         self._best = _spread(found.best[:, None], len(queries), ranks)[:, 0]
         self._hardest = _spread(found.hardest, len(queries), ranks)
         self._remembered[queries] = _spread(found.remembered, len(queries), ranks)
@@ -135,25 +134,6 @@ class Tuples:
         compared = [pool, *(streets.positives[query] for query in queries.tolist()), self._remembered[queries].ravel()]
         answers = np.unique(np.concatenate(compared))
         return np.unique(np.concatenate([streets.queries[queries], streets.database[answers[answers != NO_ROW]]]))
-
-    def _described(self, name: str, rows: Int64[Array, " rows"], seeds: Int64[Array, " rows"] | None = None) -> Descriptors:
-        """Fresh descriptors of some images, as they are or altered; each process makes a part."""
-        lesson = self.lesson
-        parts = np.array_split(np.arange(len(rows)), lesson.ranks.count)
-        paths = [lesson.folder / f"{name}-{rank}.npy" for rank in range(lesson.ranks.count)]
-        own = parts[lesson.ranks.rank]
-        described(
-            lesson.learner,
-            lesson.inputs,
-            rows[own],
-            into=paths[lesson.ranks.rank],
-            seeds=None if seeds is None else seeds[own],
-            precision=lesson.config.precision,
-            whitening=lesson.whitening,
-            progress=lesson.report,
-        )
-        lesson.ranks.wait()
-        return Descriptors.joined(*(Descriptors.open(path, rows[part]) for path, part in zip(paths, parts, strict=True)))
 
     def _query_seeds(self, epoch: int) -> Int64[Array, " queries"] | None:
         """How each query is altered in this epoch, where queries alone are altered: they are mined as they are learnt from."""
