@@ -93,9 +93,8 @@ class Atlas:
             return _remote(str(path), model, create=True)
         folder = absolute(path)
         if not (folder / MANIFEST).exists():
-            chosen = models.DEFAULT_MODEL if model is None else model
-            model = models.describer(chosen) if isinstance(chosen, str | Path) else chosen
-            create(folder, Model.of(model, source_of(chosen)))
+            model, named = of_a_new_atlas(model)
+            create(folder, named)
         return cls.open(folder, model)
 
     def add(
@@ -129,13 +128,7 @@ class Atlas:
                 update.run()
             finally:
                 self._snapshot = writer.snapshot  # what is committed is there even where the run stopped halfway
-        return Changes(
-            added=update.added,
-            updated=update.updated,
-            removed=update.removed,
-            skipped=tuple(update.skipped),
-            seconds=time.perf_counter() - start,
-        )
+        return update.changes(time.perf_counter() - start)
 
     def remove(self, paths: str | Path | Sequence[str | Path]) -> int:
         """Forget photos by path, or all below a folder; returns how many. Where one path is unknown, nothing is removed."""
@@ -329,7 +322,7 @@ class Atlas:
     def _take(self, model: str | Path | Describer) -> None:
         """Use this model from now on; a file of the recorded identity is loaded when it is needed."""
         if isinstance(model, str | Path):
-            self._source = source_of(model)
+            self._source = _source_of(model)
             if _identity(model) == self.model.identity:
                 return
             model = models.describer(model)
@@ -376,7 +369,14 @@ def _called(photo: str | Path | bytes, number: int) -> str:
     return f"image {number}" if isinstance(photo, bytes) else str(photo)
 
 
-def source_of(model: str | Path | Describer) -> str:
+def of_a_new_atlas(model: str | Path | Describer | None) -> tuple[Describer, Model]:
+    """The describer of an atlas that is made, the default model unless another one is given, and how the atlas knows it."""
+    chosen = models.DEFAULT_MODEL if model is None else model
+    describer = models.describer(chosen) if isinstance(chosen, str | Path) else chosen
+    return describer, Model.of(describer, _source_of(chosen))
+
+
+def _source_of(model: str | Path | Describer) -> str:
     """What a model is called in an atlas, so that it is found again from any folder: a name, or the whole path of a file."""
     if not isinstance(model, str | Path):
         return model.name

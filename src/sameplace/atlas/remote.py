@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from sameplace import models
 from sameplace.atlas import remote_manifest
-from sameplace.atlas.atlas import Atlas, Photos, absolute, image_set, source_of
-from sameplace.atlas.manifest import Manifest, Model
+from sameplace.atlas.atlas import Atlas, Photos, absolute, image_set, of_a_new_atlas
+from sameplace.atlas.manifest import Manifest
 from sameplace.atlas.remote_columns import key, positions_of
 from sameplace.atlas.remote_manifest import Learnt
 from sameplace.atlas.remote_snapshot import RemoteSnapshot
@@ -59,9 +58,8 @@ class RemoteAtlas(Atlas):
                 f"or check the name."
             )
         where.plan(collection.version)  # what cannot be built is said before anything is described
-        chosen = models.DEFAULT_MODEL if model is None else model
-        describer = models.describer(chosen) if isinstance(chosen, str | Path) else chosen
-        return cls(collection, Manifest(generation=0, model=Model.of(describer, source_of(chosen)), frame=None), describer)
+        describer, named = of_a_new_atlas(model)
+        return cls(collection, Manifest(generation=0, model=named, frame=None), describer)
 
     def close(self) -> None:
         """Give the server, or the file, back."""
@@ -88,13 +86,7 @@ class RemoteAtlas(Atlas):
             update.run()
         finally:
             self._snapshot = self._now(update.manifest)
-        return Changes(
-            added=update.added,
-            updated=update.updated,
-            removed=update.removed,
-            skipped=tuple(update.skipped),
-            seconds=time.perf_counter() - start,
-        )
+        return update.changes(time.perf_counter() - start)
 
     def remove(self, paths: str | Path | Sequence[str | Path]) -> int:
         """Forget photos by path, or all below a folder; returns how many. Where one path is unknown, nothing is removed."""

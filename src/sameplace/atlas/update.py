@@ -116,6 +116,10 @@ class Update:
         self._machines = ExitStack()
         self._cluster: Cluster | None = None
 
+    def changes(self, seconds: float) -> Changes:
+        """What it has changed, once it has run for so long."""
+        return Changes(added=self.added, updated=self.updated, removed=self.removed, skipped=tuple(self.skipped), seconds=seconds)
+
     def run(self) -> None:
         """Do it all."""
         pending = self._pending()
