@@ -19,7 +19,7 @@ check: $(VENV)/.complete  ## what CI runs: formatting, lint, types, floors, test
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --timeout 600 --durations 20 --cov --cov-report=term:skip-covered
 
 check-slow: $(VENV)/.complete  ## the tests that take longer: clean installations, crashes in a loop
 	$(BIN)/python -m pytest -m slow

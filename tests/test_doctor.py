@@ -206,6 +206,7 @@ def test_swapped_coordinates_are_found_wherever_the_city_lies(at):
 @settings(deadline=None, max_examples=50)
 @given(cities, st.sampled_from([(1, -1), (-1, 1), (-1, -1)]))
 def test_a_lost_sign_is_found_wherever_the_city_lies(at, signs):
+    assume(signs != (-1, -1) or abs(at[0] + at[1]) > 1)  # there both signs lost and a swap are the same
     problems, _ = coordinates(block(at, lambda place: LatLon(place.lat * signs[0], place.lon * signs[1])))
     wrong = [(problem.kind, named(problem)) for problem in problems if problem.severity == "wrong"]
     assert wrong == [("mirrored", ["011.jpg"])]

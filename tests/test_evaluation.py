@@ -1,6 +1,7 @@
 """evaluate(): against brute force, under its protocol, and where an image is broken."""
 
 import json
+import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -439,16 +440,18 @@ def typed(town: Path, tiny_describer, monkeypatch) -> list[str]:
     return ["evaluate", baseline, str(town), "--radius", "15"]
 
 
-def test_the_command_line_compares_and_saves(typed: list[str], tmp_path: Path, capsys) -> None:
+def test_the_command_line_compares_and_saves(typed: list[str], tmp_path: Path, monkeypatch, capsys) -> None:
     saved = tmp_path / "saved.json"
-    assert run([*typed, "--against", "thumbnails", "--save", str(saved), "--json"]) == 0
+    command = [*typed, "--against", "thumbnails", "--save", str(saved), "--json"]
+    monkeypatch.setattr("sys.argv", ["sameplace", *command])
+    assert run(command) == 0
     printed = json.loads(capsys.readouterr().out)
     for told in (printed, json.loads(saved.read_text())):
         jsonschema.validate(told, SCHEMA)
         assert (told["model"], told["against"]["model"]) == ("tiny", "dim")
         assert told["comparison"]["p_value"] <= 1
     assert Report.open(saved).recall[1] == printed["recall"]["1"]
-    assert printed["command"].startswith("sameplace ")
+    assert shlex.split(printed["command"]) == ["sameplace", *command]
 
 
 @pytest.mark.parametrize(("flag", "sign"), [("--markdown", "| dataset | model |"), ("--latex", r"\toprule")])
