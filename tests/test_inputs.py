@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +264,27 @@ def test_loading_ahead_keeps_the_order_and_is_one_batch_ahead() -> None:
     assert len(inputs.loaded) <= 2
     assert [batch.tolist() for batch in loading] == [[103], [4], [5]]
     assert list(ahead(inputs, [])) == []
+
+
+def test_who_leaves_what_loads_ahead_half_way_does_not_wait_for_it() -> None:
+    """Python's collector of garbage may be who leaves, in the very thread on which loading waits: neither would ever go on."""
+    go_on = threading.Event()
+
+    class Slow(Counted):
+        def load(self, rows: np.ndarray, seeds: np.ndarray | None = None) -> Tensor:
+            if self.loaded:
+                go_on.wait()
+            return super().load(rows, seeds)
+
+    loading = ahead(Slow(), [(rows(1), None), (rows(2), None)])
+    next(loading)
+    rescue = threading.Timer(10.0, go_on.set)  # so that a failure ends, too
+    rescue.start()
+    del loading
+    waited = go_on.is_set()
+    go_on.set()
+    rescue.cancel()
+    assert not waited
 
 
 def test_what_goes_wrong_while_loading_ahead_is_told_when_it_is_asked_for(

@@ -6,7 +6,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from math import prod
@@ -22,7 +21,7 @@ from sameplace.errors import ImageError, TrainingError
 from sameplace.images import Problem, View
 from sameplace.shapes import Array, Float, Float16, Int64, UInt8
 from sameplace.training.augmentation import NONE, Augmentation
-from sameplace.training.inputs import Pixels, Source
+from sameplace.training.inputs import Pixels, Source, helper
 from sameplace.training.learner import Learner, Precision
 
 FORMAT_VERSION = 1
@@ -189,7 +188,7 @@ class _Build:
         groups = [
             range(first, min(first + self.group, len(self.pixels))) for first in range(record.done, len(self.pixels), self.group)
         ]
-        with ThreadPoolExecutor(1, thread_name_prefix="groups") as reader:
+        with helper("groups") as reader:
             waiting = deque([reader.submit(self._decoded, groups[0])])
             for number in range(len(groups)):
                 images, problems = waiting.popleft().result()

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import repeat
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -142,7 +143,7 @@ class Pixels:
 
 def ahead(inputs: Inputs, wanted: Iterable[tuple[Int64[Array, " _batch"], Int64[Array, " _batch"] | None]]) -> Iterator[Tensor]:
     """Load batches of rows and seeds in order, the next one while the last is being used."""
-    with ThreadPoolExecutor(1, thread_name_prefix="inputs") as loader:
+    with helper("inputs") as loader:
         waiting = None
         for rows, seeds in wanted:
             following = loader.submit(inputs.load, rows, seeds)
@@ -151,3 +152,17 @@ def ahead(inputs: Inputs, wanted: Iterable[tuple[Int64[Array, " _batch"], Int64[
             waiting = following
         if waiting is not None:
             yield waiting.result()
+
+
+@contextmanager
+def helper(name: str) -> Iterator[ThreadPoolExecutor]:
+    """One thread that works ahead for a generator; who leaves the generator half way does not wait for it.
+
+    A generator that nobody holds any more is ended by Python's collector of garbage in whichever thread that happens to run: it may
+    be the very thread that the helper waits for, or hold a lock that the helper needs, and waiting for the helper would never end.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+    try:
+        yield thread
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)
