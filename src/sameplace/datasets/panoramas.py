@@ -152,8 +152,8 @@ def _each(wholes: Sequence[Whole], to: Path, layout: Layout, workers: int) -> It
     pool = ThreadPoolExecutor(workers)
     try:
         yield from zip(wholes, pool.map(partial(_cut_one, to=to, layout=layout), wholes), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    finally:  # without waiting: Python's collector of garbage may get here in one of these very threads
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _cut_one(whole: Whole, *, to: Path, layout: Layout) -> bool | Problem:
