@@ -7,13 +7,14 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
 
 from sameplace.errors import MissingExtra, ModelError
 from sameplace.network import backbones
 from sameplace.network.backbones import Backbone, rebuild
-from sameplace.network.backbones.efficientnet import SameConvolution
+from sameplace.network.backbones.efficientnet import ConvolutionLayer, SameConvolution
 
 SMALL = [
     (lambda: backbones.vgg16(cut="conv2_2"), 128, 2),
@@ -132,6 +133,34 @@ def test_padding_is_tensorflows(length: int, kernel: int, stride: int) -> None:
     assert summed.shape[2:] == (-(-length // stride),) * 2
     padding = max((-(-length // stride) - 1) * stride + kernel - length, 0)
     assert float(summed[0, 0, 0, 0]) == (kernel - padding // 2) ** 2
+
+
+@pytest.mark.parametrize("activated", [True, False])
+@pytest.mark.parametrize(("stride", "groups", "shape"), [(1, 1, (9, 12)), (1, 6, (9, 12)), (2, 6, (9, 12)), (2, 1, (9, 9))])
+def test_a_learning_layer_of_fixed_statistics_gives_maps_and_gradients_of_its_parts(
+    stride: int, groups: int, shape: tuple[int, int], activated: bool
+) -> None:
+    torch.manual_seed(0)
+    layer = ConvolutionLayer(6, 6, 5, stride=stride, groups=groups, activated=activated).double().eval()
+    norm = layer.normalisation
+    for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        nn.init.uniform_(tensor, 0.5, 3.0)
+    maps = (20 * torch.randn(2, 6, *shape, dtype=torch.float64)).requires_grad_()
+    learning = [maps, layer.convolution.weight, norm.weight, norm.bias]
+    made = layer(maps)
+    expected = norm(layer.convolution(maps))
+    expected = F.relu6(expected) if activated else expected
+    torch.testing.assert_close(made, expected)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(maps), expected)
+    direction = torch.randn_like(expected)
+    for slope, wanted in zip(
+        torch.autograd.grad((made * direction).sum(), learning),
+        torch.autograd.grad((expected * direction).sum(), learning),
+        strict=True,
+    ):
+        assert bool(wanted.any())
+        torch.testing.assert_close(slope, wanted)
 
 
 def test_only_the_layers_from_the_chosen_one_on_learn() -> None:

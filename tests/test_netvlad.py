@@ -240,3 +240,16 @@ def test_a_layer_that_learns_gives_what_equation_1_gives_however_its_maps_lie(as
         slopes.append(given.grad[1:])
     assert bool(slopes[0].any())
     torch.testing.assert_close(*slopes, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("grid", [(40, 60), (30, 40), (3, 5)])
+def test_maps_of_any_size_are_described_alike_alone_together_and_while_learning(grid: tuple[int, int]) -> None:
+    layer = NetVLAD(8, 4)
+    layer.initialise(Vocabulary.learn(local_features(60, 8).float(), clusters=4))
+    features = local_features(5, 8, *grid, seed=1).float()
+    with torch.no_grad():
+        together, alone = layer(features), torch.cat([layer(features[place : place + 1]) for place in range(5)])
+        nothing = layer(features[:0])
+    assert nothing.shape == (0, 32)
+    torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+    torch.testing.assert_close(together, layer(features).detach(), atol=1e-6, rtol=0)

@@ -11,6 +11,8 @@ from sameplace.network.vocabulary import Vocabulary
 from sameplace.shapes import Float
 
 EPSILON = 1e-12
+LOCATIONS_AT_ONCE = 2048
+"""Local features whose assignment stays in a processor's cache."""
 
 
 class NetVLAD(nn.Module):
@@ -80,16 +82,24 @@ class NetVLAD(nn.Module):
         if not self._initialised:
             raise RuntimeError("This NetVLAD layer has no vocabulary yet; call initialise(Vocabulary.learn(features)) first.")
         with torch.autocast(features.device.type, enabled=False):
-            dtype = torch.promote_types(features.dtype, torch.float32)
-            tokens = features.to(dtype).flatten(2).transpose(1, 2)  # of channels-last maps that is no copy
-            weights = (self.assignment.to(dtype), None if self.bias is None else self.bias.to(dtype), self.centroids.to(dtype))
-            if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-                residuals: Tensor = Residuals.apply(tokens, *weights, self.normalise_features)  # type: ignore[no-untyped-call]
-            else:
-                residuals, *_ = aggregated(tokens, *weights, self.normalise_features)
-            if self.intra_normalisation:
-                residuals = F.normalize(residuals, dim=2, eps=EPSILON)
-            return F.normalize(residuals.flatten(1), dim=1, eps=EPSILON)
+            traced = torch.compiler.is_compiling()  # a graph would hold every part by itself
+            if torch.is_grad_enabled() or traced or features.device.type != "cpu":
+                return self._descriptors(features, learns=torch.is_grad_enabled() and not traced)
+            images = max(1, LOCATIONS_AT_ONCE // max(1, features[0:1, 0].numel()))
+            return torch.cat([self._descriptors(part, learns=False) for part in torch.split(features, images)])
+
+    def _descriptors(self, features: Float[Tensor, "batch dim *grid"], *, learns: bool) -> Float[Tensor, "batch vlad"]:
+        """The descriptors of some maps, with the quick derivative where the layer learns."""
+        dtype = torch.promote_types(features.dtype, torch.float32)
+        tokens = features.to(dtype).flatten(2).transpose(1, 2)  # of channels-last maps that is no copy
+        weights = (self.assignment.to(dtype), None if self.bias is None else self.bias.to(dtype), self.centroids.to(dtype))
+        if learns:
+            residuals: Tensor = Residuals.apply(tokens, *weights, self.normalise_features)  # type: ignore[no-untyped-call]
+        else:
+            residuals, *_ = aggregated(tokens, *weights, self.normalise_features)
+        if self.intra_normalisation:
+            residuals = F.normalize(residuals, dim=2, eps=EPSILON)
+        return F.normalize(residuals.flatten(1), dim=1, eps=EPSILON)
 
     def assign(self, local: Float[Tensor, "batch dim locations"]) -> Float[Tensor, "batch clusters locations"]:
         """How much of each local feature belongs to each cluster: equation (3), or (4) without its bias."""

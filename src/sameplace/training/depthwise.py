@@ -48,13 +48,12 @@ def _convolved(
         or min(weight.shape[2:]) < LARGE
         or plain != {1}
         or isinstance(padding, str)
+        or any(added >= kernel for added, kernel in zip(_pair(padding), weight.shape[2:], strict=True))
     ):
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
-    rows, columns = _pair(padding)
-    maps: Tensor = _Depthwise.apply(  # type: ignore[no-untyped-call]
-        input.to(torch.bfloat16), weight.to(torch.bfloat16), (rows, columns)
-    )
-    return maps if bias is None else maps + bias.to(torch.bfloat16)[:, None, None]
+    halves = [None if tensor is None else tensor.to(torch.bfloat16) for tensor in (input, weight, bias)]
+    maps: Tensor = _Depthwise.apply(*halves, _pair(padding))  # type: ignore[no-untyped-call]
+    return maps
 
 
 def _pair(value: int | Sequence[int]) -> tuple[int, int]:
@@ -66,21 +65,24 @@ class _Depthwise(torch.autograd.Function):
     """A depthwise convolution of stride one."""
 
     @staticmethod
-    def forward(context: Any, maps: Tensor, weight: Tensor, padding: tuple[int, int]) -> Tensor:
+    def forward(context: Any, maps: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
         """The convolved maps."""
         context.save_for_backward(maps, weight)
         context.padding = padding
-        return F.conv2d(maps, weight, padding=padding, groups=len(weight))
+        return F.conv2d(maps, weight, bias, padding=padding, groups=len(weight))
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        """That of the maps as ever; that of the weights is a depthwise convolution again, of the maps by the gradient."""
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """All are depthwise convolutions again: of the gradient by the turned kernels, and of the maps by the gradient."""
         maps, weight = context.saved_tensors
         (gradient,) = gradients
-        of_maps, _, _ = torch.ops.aten.convolution_backward(
-            gradient, maps, weight, None, [1, 1], context.padding, [1, 1], False, [0, 0], len(weight), [True, False, False]
-        )
+        of_maps = of_bias = None
+        if context.needs_input_grad[0]:
+            around = tuple(kernel - 1 - added for kernel, added in zip(weight.shape[2:], context.padding, strict=True))
+            of_maps = F.conv2d(gradient, weight.flip(2, 3), padding=around, groups=len(weight))
         of_weight = torch.zeros(weight.shape, dtype=torch.float32)
-        for image, of_image in zip(maps, gradient, strict=True):
+        for image, of_image in zip(maps, gradient, strict=True):  # side by side they would have to be copied
             of_weight += F.conv2d(image[None], of_image[:, None], padding=context.padding, groups=len(weight)).transpose(0, 1)
-        return of_maps, of_weight.to(weight.dtype), None
+        if context.needs_input_grad[2]:
+            of_bias = gradient.sum(dim=(0, 2, 3))
+        return of_maps, of_weight.to(weight.dtype), of_bias, None

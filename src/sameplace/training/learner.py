@@ -27,6 +27,7 @@ class Learner(nn.Module):
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         encoder.eval()  # or it would bring its batch normalisation back to training whenever it has described something
+        encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as maps lie, lest each use copies a kernel
         below, above = _halves(encoder.backbone)
         self.frozen = None if below is None else below.eval()
         self.trunk = above

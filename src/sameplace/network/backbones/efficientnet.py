@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -42,11 +43,23 @@ class SameConvolution(nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "batch below rows columns"]) -> Float[Tensor, "batch above rows_above columns_above"]:
         """The convolved map."""
+        return self.convolved(input, self.weight, self.bias)
+
+    def convolved(
+        self,
+        input: Float[Tensor, "batch below rows columns"],
+        weight: Float[Tensor, "above below_of_group kernel_rows kernel_columns"],
+        bias: Float[Tensor, " above"] | None,
+    ) -> Float[Tensor, "batch above rows_above columns_above"]:
+        """The map convolved by other weights of the same form."""
         height, width = input.shape[-2:]
         vertical = _padding(height, self.kernel_size[0], self.stride[0])
         horizontal = _padding(width, self.kernel_size[1], self.stride[1])
-        padded = F.pad(input, (horizontal // 2, horizontal - horizontal // 2, vertical // 2, vertical - vertical // 2))
-        return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
+        top, left = vertical // 2, horizontal // 2
+        if vertical % 2 or horizontal % 2:
+            padded = F.pad(input, (left, horizontal - left, top, vertical - top))
+            return F.conv2d(padded, weight, bias, self.stride, groups=self.groups)
+        return F.conv2d(input, weight, bias, self.stride, (top, left), groups=self.groups)  # writes no padded copy
 
 
 def _padding(length: int, kernel: int, stride: int) -> int:
@@ -67,8 +80,20 @@ class ConvolutionLayer(nn.Module):
 
     def forward(self, maps: Float[Tensor, "batch below rows columns"]) -> Float[Tensor, "batch above rows_above columns_above"]:
         """The layer's map."""
+        if torch.is_grad_enabled() and not self.normalisation.training and not torch.compiler.is_compiling():
+            return self._folded(maps)
         normalised: Tensor = self.normalisation(self.convolution(maps))
         return F.relu6(normalised) if self.activated else normalised
+
+    def _folded(self, maps: Float[Tensor, "batch below rows columns"]) -> Float[Tensor, "batch above rows_above columns_above"]:
+        """The same, the statistics of the normalisation being fixed: it scales few weights instead of large maps and slopes."""
+        norm = self.normalisation
+        assert norm.running_mean is not None  # neither of them is, by the constructor's default
+        assert norm.running_var is not None
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        shift = norm.bias - norm.running_mean * scale
+        convolved = self.convolution.convolved(maps, self.convolution.weight * scale[:, None, None, None], shift)
+        return F.relu6(convolved, inplace=True) if self.activated else convolved
 
 
 class Block(nn.Module):
