@@ -7,8 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sameplace.atlas.answering import FoundPhoto
+from sameplace.atlas.track import Moment
 from sameplace.atlas.walk import FALL, LEAST_STEP_M, STEP_M, posteriors, reaches, walked
 from test_calibration import DIM, unit, write
+
+
+def at(seconds, within=""):
+    return Moment(seconds=seconds, within=within)
 
 
 @settings(deadline=None, max_examples=25)
@@ -32,8 +37,9 @@ def test_the_posteriors_are_those_of_every_way_there_is(seed, photos):
 
 
 def test_times_bound_the_steps_and_order_does_where_there_are_none():
-    assert reaches([0.0, 100.0, 101.0, None, 5.0], 2.0).tolist() == [200.0, LEAST_STEP_M, STEP_M, STEP_M]
-    assert reaches([7.0], 2.0).tolist() == []
+    moments = [at(0.0), at(100.0), at(101.0), None, at(5.0), at(2.0, "walk.mp4"), at(60.0, "walk.mp4")]
+    assert reaches(moments, 2.0).tolist() == [200.0, LEAST_STEP_M, STEP_M, STEP_M, STEP_M, 116.0]
+    assert reaches([at(7.0)], 2.0).tolist() == []
 
 
 def test_two_streets_that_look_alike_are_told_apart_by_the_way_that_led_there(tmp_path):

@@ -10,7 +10,7 @@ from sameplace._version import __version__
 
 if TYPE_CHECKING:
     from sameplace import datasets, errors, models
-    from sameplace.atlas import Atlas, Changes, Estimate, Match, Where
+    from sameplace.atlas import Atlas, Changes, Estimate, Match, Track, Where
     from sameplace.describer import Describer
     from sameplace.description import DescriptorCache, describe
     from sameplace.evaluation import Comparison, Outcome, Report, compare, evaluate, score
@@ -58,6 +58,7 @@ _HOMES = {
     "Report": "sameplace.evaluation",
     "Run": "sameplace.training",
     "Streets": "sameplace.training",
+    "Track": "sameplace.atlas",
     "TrainConfig": "sameplace.training",
     "Vocabulary": "sameplace.network.vocabulary",
     "Where": "sameplace.atlas",
@@ -98,6 +99,7 @@ __all__ = [
     "Report",
     "Run",
     "Streets",
+    "Track",
     "TrainConfig",
     "Vocabulary",
     "Where",

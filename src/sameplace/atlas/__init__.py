@@ -2,7 +2,8 @@
 
 from sameplace.atlas.atlas import Atlas
 from sameplace.atlas.estimate import Estimate, Match
+from sameplace.atlas.track import Track
 from sameplace.atlas.update import Changes, Progress
 from sameplace.atlas.where import Where
 
-__all__ = ["Atlas", "Changes", "Estimate", "Match", "Progress", "Where"]
+__all__ = ["Atlas", "Changes", "Estimate", "Match", "Progress", "Track", "Where"]

@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from sameplace.atlas.calibration import FALSE_ACCEPT, doubt
 from sameplace.atlas.coverage import Part, coverage
 from sameplace.atlas.estimate import Estimate
 from sameplace.atlas.manifest import MANIFEST, Model, check_describer
+from sameplace.atlas.sights import Film, Sight, expected, moments, sights
 from sameplace.atlas.snapshot import Snapshot
 from sameplace.atlas.summary import summary
+from sameplace.atlas.track import Track
 from sameplace.atlas.update import Changes, Options, Progress, Update, finish
 from sameplace.atlas.verified import verified
-from sameplace.atlas.walk import SPEED, taken_at, walked
+from sameplace.atlas.walk import SPEED, walked
 from sameplace.atlas.where import Where
 from sameplace.atlas.writer import create, writing
 from sameplace.describer import Describer
@@ -27,6 +30,7 @@ from sameplace.description import DescriptorCache, describe
 from sameplace.errors import AtlasError, ImageError, ModelError
 from sameplace.geo import Positions
 from sameplace.images import ImageSet, Problem
+from sameplace.images.video import EVERY
 from sameplace.modelfile import read_header
 from sameplace.search.milvus import is_address
 from sameplace.verification import SECONDS, Verifier, best_verifier
@@ -217,28 +221,48 @@ class Atlas:
 
     def locate_walk(
         self,
-        photos: Sequence[str | Path],
+        photos: Sequence[str | Path | bytes],
         top: int = 10,
         *,
+        track: Track | None = None,
+        every: float = EVERY,
+        began: datetime | None = None,
         speed: float = SPEED,
         where: Where | None = None,
         level: float = LEVEL,
         false_accept: float = FALSE_ACCEPT,
         workers: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> list[Estimate | Problem]:
-        """Where the photos of one walk, or the frames of a video, were taken, in order: together they tell more than each alone.
+        """Where the photos of one walk were taken, in order: together they tell more than each alone.
 
-        Between two photos one rarely gets farther than `speed` metres a second allow by the times in their EXIF, or past a few
-        houses where there are none. `known` and matches are those of each photo alone; the radius is not calibrated.
+        A video among them stands for its frames, one `every` so many seconds, and `began` says when it began where it does not say
+        so itself. Between two photos one rarely gets farther than `speed` metres a second allow by the times in their EXIF, or
+        past a few houses where there are none. A `track` that a receiver recorded on the walk is one more witness. `known` and
+        matches are those of each photo alone; the radius is not calibrated. `progress` hears how many have been looked at, of about
+        how many.
         """
         wanted = Wanted(top=top, level=level, false_accept=false_accept, filtered=where is not None)
         snapshot = self._snapshot
-        answers = list(self._found(snapshot, photos, where, max(top, FOUND), workers))
-        found = [one for one in answers if not isinstance(one, Problem)]
-        walk = iter(walked(snapshot, found, [taken_at(one.photo) for one in found], speed))
+        film = Film(size=self._describer().size, every=every, began=began)
+        if track is not None:
+            track.check(self.frame, list(moments(photos, film)))
+
+        def find(some: Sequence[str | Path | bytes]) -> Iterator[FoundPhoto | Problem]:
+            return self._found(snapshot, some, where, max(top, FOUND), workers)
+
+        seen, total = list[Sight | Problem](), expected(photos, film) if progress else 0
+        for one in sights(photos, film, find):
+            seen.append(one)
+            if progress is not None:
+                progress(len(seen), max(len(seen), total))
+        read = [one for one in seen if isinstance(one, Sight)]
+        walk = iter(walked(snapshot, [one.found for one in read], [one.moment for one in read], speed, track))
         return [
-            one if isinstance(one, Problem) else replace(estimate(snapshot, one, wanted), calibrated=False, radii=(), **next(walk))
-            for one in answers
+            replace(estimate(snapshot, one.found, wanted), calibrated=False, radii=(), **next(walk))
+            if isinstance(one, Sight)
+            else one
+            for one in seen
         ]
 
     def _found(

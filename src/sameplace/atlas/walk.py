@@ -3,21 +3,20 @@
 Each photo may have been taken where any of the best matches of it or of its neighbours was; how likely, its similarity to that very
 photo tells. From one photo to the next nobody goes far, though now and then somebody does: the odds fall with the distance like a
 power (L. Rabiner, "A tutorial on hidden Markov models", Proceedings of the IEEE 1989, sections III.A and III.B: forward-backward).
+A track of a receiver adds how likely its errors would be (see `track`).
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
 
 from sameplace.atlas.answering import FoundPhoto
 from sameplace.atlas.consensus import densest
-from sameplace.atlas.segment import seconds
 from sameplace.atlas.snapshot import Snapshot
+from sameplace.atlas.track import Drift, Moment, Track, lapse
 from sameplace.geo import Position, point
-from sameplace.images.exif import from_exif
 from sameplace.shapes import Array, Float64
 
 CANDIDATES = 20
@@ -43,7 +42,9 @@ class Step(TypedDict):
     radius: float
 
 
-def walked(snapshot: Snapshot, photos: Sequence[FoundPhoto], times: Sequence[float | None], speed: float) -> Iterator[Step]:
+def walked(
+    snapshot: Snapshot, photos: Sequence[FoundPhoto], moments: Sequence[Moment | None], speed: float, track: Track | None = None
+) -> Iterator[Step]:
     """Where the photos of a walk were taken, in order, at a speed in metres a second."""
     if not photos:
         return
@@ -56,45 +57,51 @@ def walked(snapshot: Snapshot, photos: Sequence[FoundPhoto], times: Sequence[flo
         for candidates, one in zip(rows, photos, strict=True)
     ]
     contrast = CONTRAST * max(float(np.concatenate(alike).std()), 1e-6)
-    likely = posteriors(points, [similarities / contrast for similarities in alike], reaches(times, speed))
+    drift = None if track is None else Drift.of(track, moments, origin)
+    likely = posteriors(points, [similarities / contrast for similarities in alike], reaches(moments, speed), drift)
     frame = snapshot.positions(rows[0]).frame
     for there, odds in zip(points, likely, strict=True):
         place = densest(there[None], odds[None])
         yield Step(position=point(frame, place.points[0] + origin), radius=float(place.radii[0]))
 
 
-def taken_at(photo: str) -> float | None:
-    """When a photo was taken by its EXIF, in seconds since 1970; None where it does not say."""
-    time = from_exif(Path(photo)).time
-    return None if time is None else seconds(time.isoformat())
-
-
 def posteriors(
-    points: Sequence[Float64[Array, "_ 3"]], seen: Sequence[Float64[Array, " _"]], reach: Float64[Array, " _steps"]
+    points: Sequence[Float64[Array, "_ 3"]],
+    seen: Sequence[Float64[Array, " _"]],
+    reach: Float64[Array, " _steps"],
+    drift: Drift | None = None,
 ) -> list[Float64[Array, " _"]]:
     """How likely each photo was taken at each of its places, given all photos: `seen` are logarithms of odds, up to a constant."""
-    moves = [
-        -FALL * np.log1p(np.square(here[:, None] - there[None]).sum(axis=2) / far**2)
-        for here, there, far in zip(points[:-1], points[1:], reach.tolist(), strict=True)
-    ]
+
+    def move(photo: int) -> Float64[Array, "here there"]:
+        # Made anew for the way back: an hour of video has more steps than fit into memory.
+        here, there = points[photo], points[photo + 1]
+        odds: Float64[Array, "here there"] = -FALL * np.log1p(
+            np.square(here[:, None] - there[None]).sum(axis=2) / reach[photo] ** 2
+        )
+        return odds if drift is None else odds + drift.step(photo, here, there)
+
+    if drift is not None:
+        seen = [odds + drift.alone(photo, there) for photo, (odds, there) in enumerate(zip(seen, points, strict=True))]
     forward = [seen[0]]
-    for move, odds in zip(moves, seen[1:], strict=True):
-        forward.append(_summed(forward[-1][:, None] + move) + odds)
+    for photo in range(len(seen) - 1):
+        forward.append(_summed(forward[-1][:, None] + move(photo)) + seen[photo + 1])
     backward = [np.zeros(len(seen[-1]))]
-    for move, odds in zip(reversed(moves), reversed(seen[1:]), strict=True):
-        backward.append(_summed((move + (odds + backward[-1])[None]).T))
+    for photo in reversed(range(len(seen) - 1)):
+        backward.append(_summed((move(photo) + (seen[photo + 1] + backward[-1])[None]).T))
     together = [before + after for before, after in zip(forward, reversed(backward), strict=True)]
     likely = [np.exp(odds - odds.max()) for odds in together]
     return [odds / odds.sum() for odds in likely]
 
 
-def reaches(times: Sequence[float | None], speed: float) -> Float64[Array, " _steps"]:
-    """How far one gets between photos, in metres, at a speed in metres a second; times are in seconds, None where unknown.
+def reaches(moments: Sequence[Moment | None], speed: float) -> Float64[Array, " _steps"]:
+    """How far one gets between photos, in metres, at a speed in metres a second; a moment is None where it is unknown.
 
-    >>> reaches([0.0, 60.0, None, 61.0], speed=1.5).tolist()
+    >>> reaches([Moment(seconds=0.0), Moment(seconds=60.0), None, Moment(seconds=61.0)], speed=1.5).tolist()
     [90.0, 25.0, 25.0]
     """
-    far = [STEP_M if one is None or other is None else abs(other - one) * speed for one, other in pairwise(times)]
+    lapses = [lapse(one, other) for one, other in pairwise(moments)]
+    far = [STEP_M if seconds is None else seconds * speed for seconds in lapses]
     return np.maximum(np.array(far, np.float64), LEAST_STEP_M)
 
 

@@ -9,14 +9,16 @@ from PIL import Image
 from sameplace.errors import SameplaceError
 from sameplace.images import View, read_image
 from sameplace.images.header import upright_size
+from sameplace.images.video import frame_named, still
 from sameplace.pages.markup import text
 
 
 def picture(source: str | Path | View, longest: int) -> str:
     """An img element whose longer side has at most so many pixels, or a sentence where the file has gone or is broken."""
     path = Path(source.path if isinstance(source, View) else source)
+    frame = None if isinstance(source, View) else frame_named(str(source))
     try:
-        pixels = read_image(source, _fitted(upright_size(source), longest))
+        pixels = still(*frame, longest) if frame else read_image(source, _fitted(upright_size(source), longest))
     except (SameplaceError, OSError):
         what = "cannot be read" if path.is_file() else "is no longer there"
         return f'<span class="missing">The picture {what}</span>'

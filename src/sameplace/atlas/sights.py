@@ -1,0 +1,105 @@
+"""What was seen on a walk, in order: photos, and frames of videos, each with what the search found and when it was taken."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from math import ceil
+from pathlib import Path
+
+from sameplace.atlas.answering import FoundPhoto
+from sameplace.atlas.segment import seconds
+from sameplace.atlas.track import Moment
+from sameplace.errors import ImageError
+from sameplace.images import Problem
+from sameplace.images.exif import from_exif
+from sameplace.images.video import EVERY, Frame, began, frames, is_video, length
+
+TOGETHER = 64
+"""Frames that are described together: 60 MB of pixels at 480 x 640."""
+
+Photos = Sequence[str | Path | bytes]
+"""Files, or what is in one that is a photo."""
+Find = Callable[[Sequence[str | Path | bytes]], Iterator[FoundPhoto | Problem]]
+"""Searches for photos, in order."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sight:
+    """A photo of a walk, or a frame of a video."""
+
+    found: FoundPhoto
+    moment: Moment | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """How the videos among the sources are read."""
+
+    size: tuple[int, int]
+    """Height and width that the model wants."""
+    every: float = EVERY
+    """Seconds from one frame to the next."""
+    began: datetime | None = None
+    """When the video began, by the camera's clock, in place of what its header says; a time without a zone is UTC."""
+
+    def beginning(self, video: str | Path) -> Moment:
+        """When a video began."""
+        stated = self.began
+        start = began(video) if stated is None else (stated if stated.tzinfo else stated.replace(tzinfo=UTC)).timestamp()
+        return Moment(seconds=0.0, within=str(video)) if start is None else Moment(seconds=start)
+
+
+def moments(sources: Photos, film: Film) -> Iterator[Moment | None]:
+    """When photos were taken and videos began, so that what cannot work is told before the work."""
+    for source in sources:
+        yield film.beginning(source) if not isinstance(source, bytes) and is_video(source) else taken_at(source)
+
+
+def expected(sources: Photos, film: Film) -> int:
+    """About how many sights there will be."""
+    videos = [source for source in sources if not isinstance(source, bytes) and is_video(source)]
+    return len(sources) + sum(max(ceil(length(video) / film.every) - 1, 0) for video in videos)
+
+
+def sights(sources: Photos, film: Film, find: Find) -> Iterator[Sight | Problem]:
+    """What was seen, in order; a Problem for a photo that cannot be read, and for a video after the frames that can."""
+    for video, group in groupby(sources, lambda source: not isinstance(source, bytes) and is_video(source)):
+        some = list(group)
+        if video:
+            for source in some:
+                if not isinstance(source, bytes):
+                    yield from _filmed(source, film, find)
+        else:
+            for photo, found in zip(some, find(some), strict=True):
+                yield found if isinstance(found, Problem) else Sight(found=found, moment=taken_at(photo))
+
+
+def taken_at(photo: str | Path | bytes) -> Moment | None:
+    """When a photo was taken by its EXIF; None where it does not say, or is no photo."""
+    try:
+        time = (from_exif(Path(), photo) if isinstance(photo, bytes) else from_exif(Path(photo))).time
+    except ImageError:
+        return None
+    return None if time is None else Moment(seconds=seconds(time.isoformat()))
+
+
+def _filmed(video: str | Path, film: Film, find: Find) -> Iterator[Sight | Problem]:
+    start, broken = film.beginning(video), list[ImageError]()
+
+    def readable() -> Iterator[Frame]:
+        try:
+            yield from frames(video, film.size, every=film.every)
+        except ImageError as error:
+            broken.append(error)
+
+    following = readable()
+    while batch := list(islice(following, TOGETHER)):
+        for frame, found in zip(batch, find([frame.content for frame in batch]), strict=True):
+            if isinstance(found, Problem):
+                yield replace(found, path=frame.name)
+            else:
+                moment = replace(start, seconds=start.seconds + frame.seconds)
+                yield Sight(found=replace(found, photo=frame.name), moment=moment)
+    for error in broken:
+        yield Problem(path=str(video), reason=str(error))
