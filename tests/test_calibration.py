@@ -1,5 +1,7 @@
 """What an atlas tells of itself: radii and verdicts that hold, bursts and places left out, and honesty where it is too small."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -220,6 +222,35 @@ def ask(snapshot, queries):
     found = snapshot.index().search(queries, 41)
     lines = zip(queries, found.similarities, found.rows, strict=True)
     return [estimate(snapshot, FoundPhoto(photo="q", descriptor=q, similarities=s, rows=r), Wanted()) for q, s, r in lines]
+
+
+# Another light
+
+
+def test_a_place_is_known_in_a_light_that_the_atlas_never_met_by_what_sets_it_apart(tmp_path):
+    rng = np.random.default_rng(5)
+    look, points = streets(rng, 300, noise=0.2)
+    day, night = (0.5 * unit(rng.normal(size=(1, DIM))) for _ in range(2))
+    snapshot = write(tmp_path / "atlas", unit(look() + day), points)
+    calibration = calibrate(snapshot)
+    np.testing.assert_allclose(calibration.centre, snapshot.descriptors(snapshot.rows()).astype(np.float32).mean(axis=0), atol=1e-6)
+    with writer.writing(tmp_path / "atlas") as hand:
+        hand.commit(calibration=calibration)
+        snapshot = hand.snapshot
+    answers = ask(snapshot, unit(look() + night))
+    foreign = ask(snapshot, unit(unit(rng.normal(size=(300, DIM))) + night))
+    assert np.mean([one.known for one in answers]) > 0.6, "without the centre it is a fifth"
+    assert np.mean([one.known for one in foreign]) <= 0.08
+
+
+def test_atlases_of_before_have_no_centre_and_keep_their_scores(tmp_path):
+    look, points = streets(np.random.default_rng(0), 100)
+    calibration = calibrate(write(tmp_path / "atlas", look(), points))
+    known = json.loads(calibration.to_bytes())
+    assert len(known.pop("centre")) == DIM
+    before = Calibration.from_bytes(json.dumps(known).encode())
+    assert before.centre is None
+    assert Calibration.from_bytes(before.to_bytes()).centre is None
 
 
 # On disk

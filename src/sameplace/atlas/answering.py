@@ -58,6 +58,7 @@ def estimate(snapshot: Snapshot, found: FoundPhoto, wanted: Wanted) -> Estimate:
         positions.metric()[None, heard],
         coded([entry.panorama for entry in entries[heard]])[None],
         snapshot.descriptors(rows[heard]).astype(np.float32)[None],
+        None if snapshot.calibration is None else snapshot.calibration.centre,
     )
     shown = slice(wanted.top)
     matches = _matches(entries[shown], np.clip(similarities[shown], -1, 1), positions)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sameplace.shapes import Array, Float64
+from sameplace.shapes import Array, Float32, Float64
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """The parts of all answers whose radii an estimate knows."""
@@ -39,6 +39,8 @@ class Calibration:
     """The scores of photos whose place was left out, ascending."""
     several_passes: bool | None
     """Whether the errors are those of photos taken at another time than their matches; None where no times are known."""
+    centre: Float32[Array, " dim"] | None = None
+    """The mean descriptor, which likeness leaves out of account; None in atlases of before, which did not."""
 
     def radius(self, score: float, level: float) -> float | None:
         """Metres within which this part of the answers of such a score lay; None where too few examples promise that much."""
@@ -109,6 +111,7 @@ class Calibration:
                     "scores": np.round(self.scores, 4).tolist(),
                     "errors_m": np.round(self.errors, 3).tolist(),
                     "impostors": np.round(self.impostors, 4).tolist(),
+                    "centre": None if self.centre is None else [round(number, 5) for number in self.centre.tolist()],
                 }
             )
             + "\n"
@@ -121,12 +124,14 @@ class Calibration:
         columns = {name: np.array(known[name], np.float64) for name in ("scores", "errors_m", "impostors")}
         if any(column.ndim != 1 for column in columns.values()) or len(columns["scores"]) != len(columns["errors_m"]):
             raise ValueError("three columns were wanted, two of them of one length")
+        centre = known.get("centre")
         return cls(
             scale=float(known["scale"]),
             scores=columns["scores"],
             errors=columns["errors_m"],
             impostors=columns["impostors"],
             several_passes=None if known["several_passes"] is None else bool(known["several_passes"]),
+            centre=None if centre is None else np.array(centre, np.float32).reshape(len(centre)),
         )
 
 

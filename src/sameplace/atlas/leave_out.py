@@ -61,6 +61,8 @@ class LeftOut:
     answerable: Asked
     impostors: Asked
     several_passes: bool | None
+    centre: Float32[Array, " dim"]
+    """The mean descriptor of the photos that asked, which stands for that of the atlas."""
 
 
 def calibrate(snapshot: Snapshot) -> Calibration:
@@ -76,6 +78,7 @@ def calibrate(snapshot: Snapshot) -> Calibration:
         errors=answerable.errors,
         impostors=np.sort(found.impostors.scores(scale)),
         several_passes=found.several_passes,
+        centre=found.centre,
     )
 
 
@@ -86,13 +89,15 @@ def leave_out(snapshot: Snapshot, photos: int | None = None) -> LeftOut:
     asking = sample(np.arange(len(columns.rows)), size)
     passes = Passes(columns, asking)
     burst, place = _searched(snapshot, columns, asking, passes)
-    answerable = _asked(snapshot, columns, asking, burst)
-    impostors = _asked(snapshot, columns, asking, place)
+    centre = _centre(snapshot, columns, asking)
+    answerable = _asked(snapshot, columns, asking, burst, centre)
+    impostors = _asked(snapshot, columns, asking, place, centre)
     enough = max(PART_LEFT * len(columns.rows), DEPTH + 1)
     return LeftOut(
         answerable=answerable.kept(passes.answerable & (answerable.best >= 0)),
         impostors=impostors.kept((place.left >= enough) & (impostors.best >= 0)),
         several_passes=passes.several,
+        centre=centre,
     )
 
 
@@ -161,7 +166,15 @@ def _searched(snapshot: Snapshot, columns: Columns, asking: Int64[Array, " photo
     return burst, place
 
 
-def _asked(snapshot: Snapshot, columns: Columns, asking: Int64[Array, " photos"], lists: Lists) -> Asked:
+def _centre(snapshot: Snapshot, columns: Columns, asking: Int64[Array, " photos"]) -> Float32[Array, " dim"]:
+    total = snapshot.descriptors(columns.rows[asking]).sum(axis=0, dtype=np.float32)
+    centre: Float32[Array, " dim"] = total / np.float32(max(len(asking), 1))
+    return centre
+
+
+def _asked(
+    snapshot: Snapshot, columns: Columns, asking: Int64[Array, " photos"], lists: Lists, centre: Float32[Array, " dim"]
+) -> Asked:
     """Where each photo is located by the matches that were left to it; those with none are not among the answers."""
     mentioned = np.unique(np.concatenate([asking, lists.places[lists.places >= 0]]))
     names = coded([snapshot.entry_at(row).panorama for row in columns.rows[mentioned].tolist()])
@@ -180,6 +193,7 @@ def _asked(snapshot: Snapshot, columns: Columns, asking: Int64[Array, " photos"]
                 columns.points[places],
                 names[np.searchsorted(mentioned, places)],
                 descriptors.reshape(*places.shape, -1),
+                centre,
             )
         )
     points = np.concatenate([np.empty((0, 3)), *(part.points for part in parts)])
