@@ -4,16 +4,16 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
 from sameplace import Atlas, Estimate, ImageSet, Position, distance
 from sameplace.atlas.page import write_page
 from sameplace.cli.output import metres, place, progress
 from sameplace.datasets.toytown import draw
+from sameplace.images import Problem
 
-SHOWN = 8
 RIGHT_M = 25.0
+ELSEWHERE = 50
 BY_HAND = """
 {page} shows every photo, what was found for it, and the map: open it in a browser.
 
@@ -26,6 +26,7 @@ The same by hand:
 def main(folder: Path) -> None:
     """Make the town, the atlas and the page in a folder."""
     town, kept, page = folder / "toytown", folder / "toytown.atlas", folder / "map.html"
+    elsewhere = folder / "elsewhere"
     started = perf_counter()
     draw(town)
     told("Drew a town of 100 places, photographed on two passes", started)
@@ -45,8 +46,17 @@ def main(folder: Path) -> None:
             show(len(estimates), len(truth))
     told(f"Located the second pass (dusk, night, rain, fog), {len(estimates)} photos", started)
 
-    report(estimates, truth)
-    write_page(page, estimates, atlas.positions(), own=truth)
+    started = perf_counter()
+    draw(elsewhere, places=ELSEWHERE, seed=1)
+    others = [
+        answer
+        for answer in atlas.locate_all([file.path for file in ImageSet.open(elsewhere).files])
+        if not isinstance(answer, Problem)
+    ]
+    told(f"Asked it for another town, {len(others)} photos", started)
+
+    report(estimates, others, truth, atlas.one_pass)
+    write_page(page, estimates, atlas.positions(), own=truth, coverage=atlas.coverage())
     print(BY_HAND.format(page=page, town=town, atlas=kept, bin=os.path.relpath(Path(sys.executable).parent)))
 
 
@@ -55,21 +65,32 @@ def told(what: str, started: float) -> None:
     print(f"{what}: {perf_counter() - started:.1f} s")
 
 
-def report(estimates: Sequence[Estimate], truth: Mapping[str, Position]) -> None:
+def report(estimates: Sequence[Estimate], others: Sequence[Estimate], truth: Mapping[str, Position], one_pass: bool) -> None:
     """Say where some photos are and how far off that is, then how it went with all of them, the failures included."""
     off = {estimate.photo: distance(estimate.position, truth[estimate.photo]) for estimate in estimates}
-    print(f"\n{'photo':<10}  {'was taken at':<22}  {'off by':>8}  known?")
-    for estimate in estimates[:: max(len(estimates) // SHOWN, 1)][:SHOWN]:
-        known = {True: "yes", False: "no", None: "cannot tell"}[estimate.known]
-        print(f"{Path(estimate.photo).name:<10}  {place(estimate.position):<22}  {metres(off[estimate.photo]):>8}  {known}")
     right = [estimate for estimate in estimates if off[estimate.photo] <= RIGHT_M]
-    claimed = [estimate for estimate in estimates if estimate.known]
-    rightly = sum(off[estimate.photo] <= RIGHT_M for estimate in claimed)
+    sure, unsure = ([estimate for estimate in estimates if bool(estimate.known) == known] for known in (True, False))
+    print(f"\n{'photo':<10}  {'best guess':<22}  {'off by':>8}  verdict")
+    for estimate in [*some(sure, 3), *some(unsure, 5)]:
+        known = {True: "known", False: "not sure", None: "cannot tell"}[estimate.known]
+        print(f"{Path(estimate.photo).name:<10}  {place(estimate.position):<22}  {metres(off[estimate.photo]):>8}  {known}")
+    rightly = sum(off[estimate.photo] <= RIGHT_M for estimate in sure)
     print(
-        f"\nOf {len(estimates)} photos {len(right)} were placed within {metres(RIGHT_M)} of where they were taken "
-        f"(half of all within {metres(median(off.values()))}); the other {len(estimates) - len(right)} were placed wrongly."
-        f"\nIt called {len(claimed)} of the places known, and was right within {metres(RIGHT_M)} in {rightly} of these."
+        f"\nOf {len(estimates)} photos {len(right)} were found again: the best guess lies within {metres(RIGHT_M)}."
+        f"\nOf {len(sure)} it says that it knows the place; {rightly} of these are right."
+        f"\nOf {len(unsure)} it says that it is not sure; {len(right) - rightly} of these are right."
+        f"\nOf {len(others)} photos of another town it takes {sum(bool(other.known) for other in others)} for places that it knows."
     )
+    if one_pass and len(right) > rightly:
+        print(
+            "It is so careful because this atlas knows the town by day alone: a photo by night is unlike all of it,\n"
+            "and a right guess hardly stands out. Photos of the same places taken at another time would help."
+        )
+
+
+def some(estimates: Sequence[Estimate], count: int) -> Sequence[Estimate]:
+    """So many of them, evenly spread."""
+    return estimates[:: max(len(estimates) // count, 1)][:count]
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ EXAMPLES = {
         "sameplace locate new/ --atlas holiday.atlas --top 5 --map new.html",
         "sameplace locate mystery.jpg --atlas holiday.atlas --verify 10 --why pictures/",
         "sameplace locate mystery.jpg --atlas holiday.atlas --near 52.5163,13.3777 --within 300 --heading 90 --since 2019-05-01",
+        "sameplace locate walk.mp4 --atlas holiday.atlas --walk --every 2",
+        "sameplace locate walk/ --atlas holiday.atlas --walk --gpx walk.gpx --camera-ahead 2:00",
     ],
     "serve": [
         "sameplace serve holiday.atlas",
@@ -49,6 +51,7 @@ EXAMPLES = {
         "sameplace show models",
         "sameplace show holiday.atlas --json",
         "sameplace show my-photos/ --map my-photos.html",
+        "sameplace show holiday.atlas --coverage --map weak.html",
         "sameplace show gardens-point --root gardens/ --thorough",
         "sameplace show my-run --plots my-run-plots",
     ],

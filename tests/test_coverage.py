@@ -40,6 +40,19 @@ def test_weak_parts_are_told_apart_by_why_they_are_weak(tmp_path, capsys):
     assert f"{weak} parts of {len(parts)} are weak" in shown.err
 
 
+def test_coverage_is_shown_on_a_map_of_its_own(tmp_path, capsys):
+    look, points = streets(np.random.default_rng(0), 40)
+    write(tmp_path / "atlas", look(), points)
+    assert run(["show", str(tmp_path / "atlas"), "--coverage", "--map", str(tmp_path / "weak.html")]) == 0
+    assert "weak.html" in capsys.readouterr().err
+    assert "Where is this atlas weak?" in (tmp_path / "weak.html").read_text("utf-8")
+
+
+def test_coverage_without_a_map_is_asked_of_show(tmp_path, capsys):
+    assert run(["locate", "a.jpg", "--atlas", str(tmp_path), "--coverage"]) == 2
+    assert "--map" in capsys.readouterr().err
+
+
 def test_a_part_that_was_seen_in_one_light_is_told_where_others_were_seen_in_several(tmp_path):
     look, points = streets(np.random.default_rng(0), 60)
     far = points + np.array([5000.0, 0.0])

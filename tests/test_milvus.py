@@ -76,6 +76,13 @@ def test_answers_are_those_of_a_folder_calibration_and_walk_included(server, tmp
     assert sorted(found.tolist()) == sorted(wanted.tolist())
 
 
+def test_coverage_is_refused_with_the_cure_as_the_photos_do_not_come_here(server, tmp_path):
+    draw(tmp_path / "photos", ["a.jpg", "b.jpg"])
+    atlas = Atlas.build(tmp_path / "photos", at=TOWN, model=TinyDescriber())
+    with pytest.raises(AtlasError, match="index the photos into a folder"):
+        atlas.coverage()
+
+
 @pytest.mark.parametrize(
     "where",
     [

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sameplace.atlas.coverage import CURES, Part
+from sameplace.atlas.coverage_page import SQUARES, squares
 from sameplace.atlas.estimate import Estimate, Match
 from sameplace.atlas.page import page, write_page
 from sameplace.geo import LatLon, LocalPoint, Positions
@@ -131,13 +134,23 @@ def test_position_verdict_similarity_and_distance_are_told(photo):
         matches=(Match(path="gate.jpg", similarity=0.4567, position=LatLon(52.501, 13.4)),),
     )
     words = "".join(Seen(page([answer], Positions.of([HERE]))).words)
-    for told in ("52.500000, 13.400000", "7.5 m", "Not in this atlas", "0.457", "111 m away", "tall.jpg", "not calibrated"):
+    for told in ("52.500000, 13.400000", "7.5 m", "Not sure", "0.457", "111 m away", "tall.jpg", "not calibrated"):
         assert told in words
 
 
-@pytest.mark.parametrize(("known", "verdict"), [(True, "Known place"), (False, "Not in this atlas"), (None, "Cannot tell")])
+@pytest.mark.parametrize(("known", "verdict"), [(True, "Known place"), (False, "Not sure"), (None, "Cannot tell")])
 def test_each_verdict_has_its_words(known, verdict):
     assert verdict in "".join(Seen(page([estimate(known=known)], Positions.of([HERE]))).words)
+
+
+def test_the_page_says_what_known_and_radius_are_worth():
+    footer = "".join(Seen(page([estimate()], Positions.of([HERE]))).words)
+    assert "first guesses, not calibrated" in footer
+    learnt = replace(estimate(), false_accept=0.05)
+    footer = "".join(Seen(page([learnt], Positions.of([HERE]))).words)
+    assert "Of 100 photos from elsewhere about 5 are called known. The radius is a first guess" in footer
+    footer = "".join(Seen(page([replace(learnt, calibrated=True)], Positions.of([HERE]))).words)
+    assert "first guess" not in footer
 
 
 def test_a_photo_that_cannot_be_read_has_its_card_with_the_reason():
@@ -182,6 +195,62 @@ def test_a_hundred_thousand_positions_are_thinned_and_the_page_says_so():
     drawn = int(re.search(r"([\d,]+) of the atlas&#x27;s 100,000 photos", html.replace("'s", "&#x27;s"))[1].replace(",", ""))
     assert 500 < drawn <= DOTS + 300
     assert html.count("h0M") == drawn - 1
+
+
+def part(x, y, weakness=None, photos=3, taken_for=None):
+    found = 3 if weakness is None else 0
+    return Part(
+        position=LocalPoint(x, y), photos=photos, asked=3, found=found, weakness=weakness, example="gate.jpg", taken_for=taken_for
+    )
+
+
+def test_where_the_atlas_is_weak_unfolds_beside_the_answers_with_what_would_help():
+    parts = [part(0.0, 0.0, "look-alike", taken_for="twin.jpg"), part(70.0, 0.0, "sparse"), part(140.0, 0.0)]
+    answers = [estimate(position=LocalPoint(0.0, 0.0))]
+    seen = Seen(page(answers, Positions.of([LocalPoint(0.0, 0.0), LocalPoint(140.0, 0.0)]), coverage=parts))
+    (folded,) = [attrs for tag, attrs in seen.elements if tag == "details"]
+    assert "open" not in folded
+    words = "".join(seen.words)
+    assert "2 of 3 parts of this atlas are weak" in words
+    assert all(CURES[reason].capitalize() in words for reason in ("look-alike", "sparse"))
+    assert CURES["one light"].capitalize() not in words
+    assert len(seen.attributes("data-part")) == 2
+    (weak,), (well,) = seen.with_class("weak"), seen.with_class("well")
+    assert (weak["d"].count("z"), well["d"].count("z")) == (2, 1)
+
+
+def test_coverage_alone_makes_a_page_and_no_coverage_leaves_no_trace():
+    atlas = Positions.of([LocalPoint(0.0, 0.0), LocalPoint(140.0, 0.0)])
+    seen = Seen(page([], atlas, coverage=[part(0.0, 0.0), part(140.0, 0.0)]))
+    (unfolded,) = [attrs for tag, attrs in seen.elements if tag == "details"]
+    assert "open" in unfolded
+    assert "No part of this atlas is weak" in "".join(seen.words)
+    without = Seen(page([estimate(position=LocalPoint(0.0, 0.0))], atlas))
+    assert not [tag for tag, _ in without.elements if tag == "details"]
+    assert not without.with_class("cover")
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4 * SQUARES))
+def test_squares_of_large_atlases_are_joined_and_stay_where_the_photos_are(seed, count):
+    rng = np.random.default_rng(seed)
+    points, photos, weak = rng.uniform(0, 9000, (count, 2)), rng.integers(1, 9, count).astype(float), rng.random(count) < 0.5
+    middles, told, side = squares(points, photos, weak)
+    assert len(middles) == len(told) <= SQUARES
+    if len(middles) == count:
+        np.testing.assert_array_equal(middles, points)
+    gaps = np.linalg.norm(points[:, None] - middles[None], axis=2).min(axis=1)
+    assert gaps.max() <= side * 2**0.5
+    assert squares(points, photos, np.full(count, True))[1].all()
+    assert not squares(points, photos, np.full(count, False))[1].any()
+
+
+def test_twenty_thousand_parts_make_a_small_page():
+    rng = np.random.default_rng(0)
+    parts = [part(float(x), float(y), weakness="sparse") for x, y in rng.uniform(0, 500_000, (20_000, 2))]
+    html = page([], Positions("local", rng.uniform(0, 500_000, (1000, 2))), coverage=parts)
+    assert len(html) < 250_000
+    assert "19,988 more" in html
 
 
 def test_the_page_is_written_as_utf8(tmp_path):

@@ -166,7 +166,7 @@ def test_a_hostile_model_name_is_shown_as_it_is(report):
     assert not [tag for tag, _ in seen.elements if tag == "script"]
 
 
-@pytest.mark.parametrize(("known", "verdict"), [(True, "Known place"), (False, "Not in this atlas"), (None, "Cannot tell")])
+@pytest.mark.parametrize(("known", "verdict"), [(True, "Known place"), (False, "Not sure"), (None, "Cannot tell")])
 def test_verdict_position_similarity_and_radius_are_told(known, verdict):
     words = Seen(estimate_card(estimate(known=known, similarity=0.4567))).words
     for told in (verdict, "52.500000, 13.400000", "similarity 0.457", "7.5 m", "gate.jpg", "mystery.jpg"):

@@ -10,8 +10,9 @@ from sameplace.atlas.consensus import SAME_PLACE_M
 from sameplace.atlas.estimate import coordinates
 from sameplace.atlas.impostors import sample
 from sameplace.atlas.leave_out import Asked, leave_out
-from sameplace.atlas.passes import ANOTHER_TIME_S, Columns
+from sameplace.atlas.passes import ANOTHER_TIME_S, ANSWERABLE_M, Columns
 from sameplace.atlas.snapshot import Snapshot
+from sameplace.errors import AtlasError
 from sameplace.geo import Position, Positions, point
 from sameplace.shapes import Array, Float64, Int64
 
@@ -26,6 +27,13 @@ REASONS = {
     "look-alike": "its photos are taken for another place",
     "one light": "all its photos were taken at one time, other parts were photographed at several",
 }
+
+CURES = {
+    "sparse": f"take photos there on another day, at most {ANSWERABLE_M:g} m apart",
+    "look-alike": "take photos of what no other place has, from several sides",
+    "one light": "go there again at another time of day, or in another season",
+}
+"""What would help, for each of the REASONS."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +68,15 @@ class Part:
 
 
 def coverage(snapshot: Snapshot) -> tuple[Part, ...]:
-    """The parts of an atlas, weak ones first, those with most photos first among them; a part is a square of CELL_M."""
+    """The parts of an atlas, weak ones first, those with most photos first among them; a part is a square of CELL_M.
+
+    AtlasError for one on a server, whose photos do not come here.
+    """
+    if len(snapshot) != len(snapshot.rows()):
+        raise AtlasError(
+            "Coverage compares all photos of an atlas with each other, which is done for atlases in folders, and this one is on a "
+            "server; index the photos into a folder to see it."
+        )
     columns = Columns.of(snapshot)
     if not len(columns.rows):
         return ()

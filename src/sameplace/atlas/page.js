@@ -14,3 +14,15 @@ for (const card of cards) {
     found.addEventListener("click", () => travelled < 6 && beside(card.querySelector(`[data-rank="${found.dataset.rank}"]`)));
   }
 }
+
+const weakness = document.querySelector(".weakness"), spot = document.querySelector(".spot");
+if (weakness && map) {
+  const cover = () => map.parentNode.classList.toggle("covered", weakness.open);
+  weakness.addEventListener("toggle", () => { cover(); if (weakness.open) fly(around(whole, 40)); });
+  for (const button of weakness.querySelectorAll("[data-part]")) button.addEventListener("click", () => {
+    spot.dataset.at = button.dataset.part;
+    spot.classList.add("lit");
+    fly(around(button.dataset.box.split(" ").map(Number), PAD));
+  });
+  cover();
+}

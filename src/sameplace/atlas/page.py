@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sameplace.atlas import coverage_page
+from sameplace.atlas.coverage import Part
 from sameplace.atlas.estimate import Estimate, Match
 from sameplace.geo import Position, Positions, distance
 from sameplace.images import Problem
@@ -14,13 +16,20 @@ from sameplace.pages import COMPARISON, MARK, Plan, at, document, drawing, drawn
 MATCHES = 10
 PHOTO_PIXELS = 560
 MATCH_PIXELS = 280
-VERDICTS = {True: ("yes", "Known place"), False: ("no", "Not in this atlas"), None: ("unsure", "Cannot tell")}
+VERDICTS = {True: ("yes", "Known place"), False: ("no", "Not sure"), None: ("unsure", "Cannot tell")}
 
 
-def page(answers: Sequence[Estimate | Problem], atlas: Positions, *, own: Mapping[str, Position] | None = None) -> str:
+def page(
+    answers: Sequence[Estimate | Problem],
+    atlas: Positions,
+    *,
+    own: Mapping[str, Position] | None = None,
+    coverage: Sequence[Part] = (),
+) -> str:
     """A self-contained HTML page: each photo, where it was taken, how sure that is, and the atlas photos that say so.
 
     `own` holds, by path, positions that the photos themselves claim; the page marks them and says how far off the estimate is.
+    With the `coverage` of the atlas (`Atlas.coverage()`) the page also tells where it is weak, even without any answers.
     """
     own = own or {}
     plan = Plan.around(atlas)
@@ -28,16 +37,21 @@ def page(answers: Sequence[Estimate | Problem], atlas: Positions, *, own: Mappin
     found = {name: answer for name, answer in estimates.items() if isinstance(answer, Estimate)}
     everywhere = plan.flat(atlas)
     dots = everywhere[drawn(everywhere, plan.flat(Positions.of([answer.position for answer in found.values()])))]
-    layers = [_layer(name, answer, plan, own.get(answer.photo)) for name, answer in found.items()]
+    layers = [coverage_page.layer(coverage, plan)]
+    layers += [_layer(name, answer, plan, own.get(answer.photo)) for name, answer in found.items()]
     template, style, script = (
         files("sameplace.atlas").joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js")
     )
     parts = {
         "title": text(_title(answers)),
         "mark": MARK,
-        "map": drawing(everywhere, dots, layers, "Map of the answers"),
-        "tools": tools("N" if atlas.frame == "earth" else "y", _legend(len(atlas), len(dots), bool(own))),
+        "map": drawing(everywhere, dots, layers, "Map of the answers" if answers else "Map of the atlas"),
+        "tools": tools(
+            "N" if atlas.frame == "earth" else "y",
+            _legend(len(atlas), len(dots), bool(answers), bool(own)) | coverage_page.legend(coverage),
+        ),
         "summary": _summary(answers),
+        "coverage": coverage_page.section(coverage, plan, opened=not answers),
         "cards": "\n".join(_card(name, answer, own) for name, answer in estimates.items()),
         "footer": _footer(list(found.values())),
         "dialog": COMPARISON,
@@ -46,10 +60,15 @@ def page(answers: Sequence[Estimate | Problem], atlas: Positions, *, own: Mappin
 
 
 def write_page(
-    to: str | Path, answers: Sequence[Estimate | Problem], atlas: Positions, *, own: Mapping[str, Position] | None = None
+    to: str | Path,
+    answers: Sequence[Estimate | Problem],
+    atlas: Positions,
+    *,
+    own: Mapping[str, Position] | None = None,
+    coverage: Sequence[Part] = (),
 ) -> None:
     """Write the page of these answers to a file."""
-    Path(to).write_text(page(answers, atlas, own=own), encoding="utf-8")
+    Path(to).write_text(page(answers, atlas, own=own, coverage=coverage), encoding="utf-8")
 
 
 def _layer(name: str, answer: Estimate, plan: Plan, own: Position | None) -> str:
@@ -89,7 +108,7 @@ def _card(name: str, answer: Estimate | Problem, own: Mapping[str, Position]) ->
     matches = "".join(_match(rank, match, answer.position) for rank, match in enumerate(answer.matches[:MATCHES], start=1))
     claim = own.get(path)
     agreed = metres(answer.radius)
-    about = f"within about {agreed}" if answer.known is not False else f"the best guess; its matches agree to {agreed}"
+    about = f"within about {agreed}" if answer.known is not False else _best_guess(agreed)
     off = f"<small>{metres(distance(answer.position, claim))} from the photo's own position</small>" if claim else ""
     return (
         f'<article class="card" id="{name}"><div class="told">'
@@ -98,6 +117,11 @@ def _card(name: str, answer: Estimate | Problem, own: Mapping[str, Position]) ->
         f'<p class="place">{place(answer.position)}<small>{about}</small>{off}</p></div></div>'
         f'<ol class="matches" aria-label="Matches of {text(Path(path).name)}">{matches}</ol></article>'
     )
+
+
+def _best_guess(agreed: str) -> str:
+    """What an answer is worth that photos from elsewhere would get as well."""
+    return f"the best guess, which may be wrong, or the place not in this atlas; its matches agree to {agreed}"
 
 
 def _match(rank: int, match: Match, estimate: Position) -> str:
@@ -119,29 +143,33 @@ def _path(answer: Estimate | Problem) -> str:
 
 
 def _title(answers: Sequence[Estimate | Problem]) -> str:
+    if not answers:
+        return "Where is this atlas weak?"
     if len(answers) == 1:
         return f"Where was {Path(_path(answers[0])).name} taken?"
     return f"Where were these {len(answers)} photos taken?"
 
 
 def _summary(answers: Sequence[Estimate | Problem]) -> str:
-    if len(answers) == 1:
+    if len(answers) <= 1:
         return ""
     known = [answer.known if isinstance(answer, Estimate) else "unread" for answer in answers]
-    words = {True: "known", False: "not in this atlas", None: "undecided", "unread": "not readable"}
+    words = {True: "known", False: "not sure", None: "undecided", "unread": "not readable"}
     return text(", ".join(f"{known.count(kind)} {word}" for kind, word in words.items() if kind in known) + ".")
 
 
-def _legend(places: int, dots: int, own: bool) -> dict[str, str]:
+def _legend(places: int, dots: int, answers: bool, own: bool) -> dict[str, str]:
     shown = f"{places:,} photos of the atlas" if dots == places else f"{dots:,} of the atlas's {places:,} photos"
-    lines = {"": shown, "of-match": "matches, by rank", "of-here": "estimate and its radius"}
+    lines = {"": shown} | ({"of-match": "matches, by rank", "of-here": "estimate and its radius"} if answers else {})
     return lines | ({"of-own": "the photo's own position"} if own else {})
 
 
 def _footer(answers: Sequence[Estimate]) -> str:
-    if all(answer.calibrated for answer in answers):
-        return "Made by sameplace. The page holds everything it shows; nothing is fetched from anywhere."
-    return (
-        "Radius and verdict are first guesses, not calibrated: the radius is the spread of the matches that agree. "
-        "Made by sameplace; the page holds everything it shows, and nothing is fetched from anywhere."
-    )
+    made = "Made by sameplace; the page holds everything it shows, and nothing is fetched from anywhere."
+    guess = "the radius is the spread of the matches that agree."
+    rates = [answer.false_accept for answer in answers if answer.false_accept is not None]
+    if len(rates) < len(answers):
+        return f"Radius and verdict are first guesses, not calibrated: {guess} {made}"
+    known = f"Of 100 photos from elsewhere about {100 * max(rates):.2g} are called known. " if answers else ""
+    first = "" if all(answer.calibrated for answer in answers) else f"The radius is a first guess, not calibrated: {guess} "
+    return known + first + made

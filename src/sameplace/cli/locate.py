@@ -2,11 +2,11 @@
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import date
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveFloat, PositiveInt
@@ -14,6 +14,7 @@ from cyclopts.validators import Number
 
 from sameplace.cli.names import Json, ModelName, UsageError
 from sameplace.cli.output import metres, note, painted, place, printable, progress, say, say_json, shortened
+from sameplace.cli.walking import Walk
 
 if TYPE_CHECKING:
     from sameplace.atlas import Estimate, Where
@@ -29,7 +30,7 @@ VERDICTS = {True: ("known", "green"), False: ("not known", "yellow"), None: ("ca
 
 
 def locate(
-    photos: Annotated[list[Path], Parameter(help="Photos, or folders of photos.", negative="")],
+    photos: Annotated[list[Path], Parameter(help="Photos, folders of photos, or videos with --walk.", negative="")],
     /,
     *,
     atlas: Annotated[str, Parameter(help="The atlas to look in: a folder, or milvus://HOST:PORT/NAME.")],
@@ -51,9 +52,7 @@ def locate(
         Rate | None, Parameter(help="Of photos from elsewhere, the part that may be called known; 0.05 if not given.")
     ] = None,
     level: Annotated[Rate | None, Parameter(help="Of such answers, the part that lie within the radius; 0.9 if not given.")] = None,
-    walk: Annotated[
-        bool, Parameter(help="The photos are of one walk, in order: locate them together.", negative="", show_default=False)
-    ] = False,
+    walk: Annotated[Walk | None, Parameter(name="*", help="What is known of a walk.")] = None,
     verify: Annotated[
         NonNegativeInt,
         Parameter(help="Compare the local features of so many matches with the photo's, and put the proved ones first."),
@@ -63,6 +62,9 @@ def locate(
         Path | None, Parameter(help="Also write pictures into this folder: what made the photo and its best matches similar.")
     ] = None,
     map: Annotated[Path | None, Parameter(help="Also write the answers as one HTML page with a map, which works offline.")] = None,
+    coverage: Annotated[
+        bool, Parameter(help="With --map: also show where the atlas is weak.", negative="", show_default=False)
+    ] = False,
     json: Json = False,
 ) -> int:
     """Tell where photos were taken, one line a photo."""
@@ -70,27 +72,42 @@ def locate(
     from sameplace.atlas.answering import LEVEL
     from sameplace.atlas.calibration import FALSE_ACCEPT
     from sameplace.images import Problem
+    from sameplace.images.video import is_video
 
+    if coverage and map is None:
+        raise UsageError("--coverage is shown on a map; give --map FILE, or ask `sameplace show ATLAS --coverage` for the list.")
     opened = Atlas.open(atlas, model)
     where = _where(opened.frame, near, within, heading, heading_width, since, until)
+    walk = walk or Walk()
+    asked = _asked(photos)
+    videos = [one for one in asked if isinstance(one, str) and is_video(one)]
+    told = walk.options(videos)
+    if videos and why is not None:
+        raise UsageError("--why looks at photos, not at the frames of a video; leave it out.")
     if opened.advice is not None:
         note(opened.advice)
     rate = FALSE_ACCEPT if false_accept is None else false_accept
     if (doubt := opened.doubt(rate)) and (opened.one_pass or false_accept is not None or level is not None):
         note(doubt)
-    asked = _asked(photos)
-    width = min(max(len(shortened(one.path if isinstance(one, Problem) else one)) for one in asked), 40)
     readable = [one for one in asked if isinstance(one, str)]
-    verifier = _verifier(verify, verify_seconds, walk)
-    compare = partial(opened.locate_all, verify=verify, verify_seconds=verify_seconds or SECONDS, verifier=verifier)
+    verifier = _verifier(verify, verify_seconds, walk.walk)
     explainer = None if why is None else _explainer(model or opened.model.source)
-    together = opened.locate_walk if walk else compare
-    located = iter(together(readable, top, where=where, level=level or LEVEL, false_accept=rate))
+    promised: dict[str, Any] = {"where": where, "level": level or LEVEL, "false_accept": rate}
+    located: Iterator[Estimate | Problem]
+    if walk.walk:
+        with progress("locate") as show:
+            located = iter(opened.locate_walk(readable, top, **promised, **told, progress=show))
+    else:
+        budget = verify_seconds or SECONDS
+        located = opened.locate_all(readable, top, **promised, verify=verify, verify_seconds=budget, verifier=verifier)
+    if videos:  # each stands for as many answers as it has frames
+        asked = [*(one for one in asked if isinstance(one, Problem)), *located]
+    width = min(max(len(shortened(_name(one))) for one in asked), 40)
     answers: list[Estimate | Problem] = []
     # Where the answers scroll past on the same terminal, they are progress enough.
-    with nullcontext() if sys.stdout.isatty() else progress("locate") as show:
+    with nullcontext() if sys.stdout.isatty() or walk.walk else progress("locate") as show:
         for one in asked:
-            answer = one if isinstance(one, Problem) else next(located)
+            answer = next(located) if isinstance(one, str) else one
             answers.append(answer)
             if json:
                 say_json(_as_json(answer))
@@ -105,7 +122,7 @@ def locate(
     if map is not None:
         from sameplace.atlas.page import write_page
 
-        write_page(map, answers, opened.positions())
+        write_page(map, answers, opened.positions(), coverage=opened.coverage() if coverage else ())
         note(f"The map is in {map}.")
     return 1 if any(isinstance(answer, Problem) for answer in answers) else 0
 
@@ -195,12 +212,12 @@ def _position(text: str, frame: str | None) -> "Position":
     return LocalPoint(first, second) if frame == LOCAL else LatLon(first, second)
 
 
-def _asked(photos: list[Path]) -> "list[str | Problem]":
+def _asked(photos: list[Path]) -> "list[str | Problem | Estimate]":
     """The photos themselves, and those in folders, with what cannot be read there in its place."""
     from sameplace.errors import ImageError
     from sameplace.images import ImageSet
 
-    asked: list[str | Problem] = []
+    asked: list[str | Problem | Estimate] = []
     for photo in photos:
         if photo.is_dir():
             found = ImageSet.open(photo, ask_tables=False)
@@ -211,6 +228,12 @@ def _asked(photos: list[Path]) -> "list[str | Problem]":
     if not asked:
         raise ImageError(f"There are no photos in {photos[0]}; give photos, or folders of photos.")
     return asked
+
+
+def _name(one: "str | Problem | Estimate") -> str:
+    from sameplace.images import Problem
+
+    return one if isinstance(one, str) else one.path if isinstance(one, Problem) else one.photo
 
 
 def _as_json(answer: "Estimate | Problem") -> dict[str, object]:

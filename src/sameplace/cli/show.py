@@ -50,7 +50,7 @@ def show(
     from sameplace import datasets, training
 
     if coverage:
-        _show_coverage(what, json)
+        _show_coverage(what, map, json)
         return
     known = {dataset.name: dataset for dataset in datasets.known()}
     if (what in known and root is not None) or (what not in (*LISTS, *known) and _is_photos(what)):
@@ -127,12 +127,18 @@ def _show_run(run: "Run", plots: Path | None, json: bool) -> None:
         say(line)
 
 
-def _show_coverage(folder: str, json: bool) -> None:
+def _show_coverage(folder: str, map: Path | None, json: bool) -> None:
     """The parts of an atlas that are weak, one line each: where, why, how many photos, and one of them."""
     from sameplace.atlas import Atlas
     from sameplace.atlas.coverage import REASONS
 
-    parts = Atlas.open(folder).coverage()
+    atlas = Atlas.open(folder)
+    parts = atlas.coverage()
+    if map is not None:
+        from sameplace.atlas.page import write_page
+
+        write_page(map, [], atlas.positions(), coverage=parts)
+        note(f"The map is in {map}.")
     if json:
         say_json({"atlas": str(Path(folder).absolute()), "parts": [part.to_json() for part in parts]})
         return
@@ -175,14 +181,16 @@ def _model_line(model: "PublishedModel") -> dict[str, Any]:
 def _model(name_or_file: str) -> dict[str, Any]:
     from sameplace import models
     from sameplace.modelfile import read_header
+    from sameplace.runtime.ranges import Ranges
 
     path = models.find(name_or_file)
-    header = read_header(path)
+    header, ranges = read_header(path), Ranges.beside(path)
     return {
         "model": header["card"]["name"],
         "file": str(path),
         "identity": header["identity"],
         **header["architecture"],
+        **({} if ranges is None else {"agreement": {"int8": asdict(ranges.agreement)}}),
         **header["card"],
     }
 
