@@ -2,7 +2,8 @@
 
     python scripts/screenshots.py
 
-Needs Chromium (or Chrome) and the extra `serve`. The browser is driven through its own debugging pipe: nothing is installed.
+Needs Chromium (or Chrome) and the extras `serve` and `verify`. The browser is driven through its own debugging pipe: nothing is
+installed.
 """
 
 import base64
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,17 @@ from typing import Any
 import uvicorn
 from PIL import Image
 
-from sameplace import Atlas, ImageSet, distance
+from sameplace import Atlas, Estimate, ImageSet, distance
 from sameplace.datasets.toytown import draw
+from sameplace.geo import Position
 from sameplace.service import Service, Settings, address, application, bound
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 DESKTOP, PHONE = (1280, 800, 1.0, False), (390, 844, 2.0, True)
 COLOURS = 256
 SECONDS = 20.0
+STEPS = 10
+"""Photos of the walk."""
 
 
 class Browser:
@@ -116,11 +120,18 @@ class Browser:
         self.call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete' && document.getElementById('about')?.textContent !== ''")
 
-    def give(self, selector: str, file: Path) -> None:
-        """Put a file into an input."""
+    def give(self, selector: str, *files: Path) -> None:
+        """Put files into an input."""
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
+
+    def press(self, key: str, code: int, *, shift: bool = False) -> None:
+        """Press a key, by its name and its number."""
+        text = {"text": "\r" if key == "Enter" else key} if key in ("Enter", " ") else {}
+        for kind in ("keyDown", "keyUp"):
+            pressed = {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": 8 * shift}
+            self.call("Input.dispatchKeyEvent", **pressed, **(text if kind == "keyDown" else {}))
 
     def settle(self) -> None:
         """Wait until every picture in sight is there and the map has been drawn."""
@@ -182,6 +193,22 @@ def photos(atlas: Atlas, town: Path) -> tuple[Path, Path]:
     return Path(best.photo), Path(min(doubtful, key=lambda one: one.matches[0].similarity).photo)
 
 
+def stroll(atlas: Atlas, town: Path, to: Path) -> list[Path]:
+    """The photos of the walk of the second pass that is located best, without times: each house has its own."""
+    records = [(record.path, record.position) for record in ImageSet.open(town / "queries").records() if record.position]
+    walks = [dict(records[first : first + STEPS]) for first in range(0, len(records) - STEPS + 1, STEPS)]
+
+    def right(walk: dict[Path, Position]) -> int:
+        answers = zip(atlas.locate_walk(list(walk)), walk.values(), strict=True)
+        return sum(isinstance(one, Estimate) and distance(one.position, truth) < 25 for one, truth in answers)
+
+    to.mkdir(exist_ok=True)
+    for path in max(walks, key=right):
+        with Image.open(path) as photo:
+            photo.save(to / path.name, quality=92)
+    return sorted(to.iterdir())
+
+
 def saved(image: Image.Image, name: str) -> None:
     """Write a picture with few colours: it is mostly paper."""
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -190,7 +217,16 @@ def saved(image: Image.Image, name: str) -> None:
     print(f"{IMAGES / name}: {(IMAGES / name).stat().st_size / 1000:.0f} kB")
 
 
-def pictures(page: Browser, url: str, known: Path, unknown: Path) -> Iterator[tuple[str, Image.Image]]:
+def compared(page: Browser, way: str) -> Image.Image:
+    """The photo beside its best match, in one of the ways that the page has for it."""
+    page.run("document.getElementById('compare').open || document.querySelector('#answer :is(.matches, .steps) button').click()")
+    page.run(f"document.querySelector('#views [value={way}]').click()")
+    page.wait("document.getElementById('compared').textContent.length > 20")
+    page.settle()
+    return page.shoot()
+
+
+def pictures(page: Browser, url: str, known: Path, unknown: Path, walk: Sequence[Path]) -> Iterator[tuple[str, Image.Image]]:
     """The page in its states."""
     answered = "document.querySelector('#answer .matches') !== null"
     for name, screen, dark in (("desktop", DESKTOP, False), ("dark", DESKTOP, True), ("phone", PHONE, False)):
@@ -203,6 +239,16 @@ def pictures(page: Browser, url: str, known: Path, unknown: Path) -> Iterator[tu
         page.wait(answered)
         page.settle()
         yield f"service-{name}.png", page.shoot()
+        if name == "dark":
+            yield "service-proof.png", compared(page, "proof")
+        else:
+            yield f"service-{'phone-' if name == 'phone' else ''}heat.png", compared(page, "why")
+        page.run("document.getElementById('compare').close()")
+        page.give("#file", *walk)
+        page.wait("document.querySelector('#answer .steps') !== null")
+        page.settle()
+        if name != "dark":
+            yield f"service-{'phone-' if name == 'phone' else ''}walk.png", page.shoot()
         if name == "desktop":
             page.give("#file", unknown)
             page.wait("document.querySelector('#answer .verdict.no') !== null")
@@ -232,14 +278,15 @@ def main() -> None:
         town = draw(Path(folder) / "town")
         atlas = Atlas.build(town / "database", at=Path(folder) / "toytown.atlas")
         known, unknown = photos(atlas, town)
-        with serving(atlas.path) as url, browser() as page:
-            for name, image in pictures(page, url, known, unknown):
+        walk = stroll(atlas, town, Path(folder) / "walk")
+        with serving(Path(atlas.path)) as url, browser() as page:
+            for name, image in pictures(page, url, known, unknown, walk):
                 saved(image, name)
             complaints = list(page.complaints)
         # Half of the town was photographed a second time.
         second = [record.path for record in ImageSet.open(town / "queries").records()]
         twice = Atlas.build([town / "database", *second[: len(second) // 2]], at=Path(folder) / "twice.atlas")
-        with serving(twice.path) as url, browser() as page:
+        with serving(Path(twice.path)) as url, browser() as page:
             saved(coverage(page, url), "service-coverage.png")
             complaints += page.complaints
         if complaints:

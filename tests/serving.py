@@ -14,11 +14,35 @@ from starlette.testclient import TestClient
 
 from conftest import TinyDescriber
 from sameplace.atlas import Atlas
+from sameplace.models.why import Explainer, Vocabulary
 from sameplace.service import Service, Settings, address, application, bound
 
 STEP = 0.001  # degrees, about 111 m
 TOKEN = "a-token-of-the-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+class TinyExplainer(Explainer):
+    """Explains by the colours of an 8 x 8 grid, in words that mean nothing."""
+
+    size = (32, 32)
+
+    def __init__(self):
+        rng = np.random.default_rng(0)
+        self.vocabulary = Vocabulary(
+            assignment=rng.normal(size=(4, 3)),
+            bias=rng.normal(size=4),
+            centroids=rng.normal(size=(4, 3)),
+            whitening=rng.normal(size=(7, 12)),
+            shift=rng.normal(size=7),
+            normalise_features=False,
+            intra_normalisation=True,
+        )
+        self._trunk = self
+
+    def local_features(self, images):
+        cells = images.reshape(len(images), 8, 4, 8, 4, 3).mean(axis=(2, 4), dtype=np.float32)
+        return cells.reshape(len(images), 64, 3).transpose(0, 2, 1) / 255
 
 
 def pixels(seed, width=64, height=48):
@@ -52,19 +76,19 @@ def town(folder, places=24):
 
 
 @contextmanager
-def client(atlas, describer=None, **settings):
+def client(atlas, describer=None, explainer=None, verifier=None, **settings):
     """A client of a service of this atlas; what breaks inside is a response, as it is for clients."""
-    service = Service.start(Path(atlas), Settings(**settings), describer or TinyDescriber())
+    service = Service.start(Path(atlas), Settings(**settings), describer or TinyDescriber(), explainer=explainer, verifier=verifier)
     with TestClient(application(service), base_url="http://localhost", raise_server_exceptions=False) as asking:
         asking.service = service
         yield asking
 
 
 @contextmanager
-def serving(atlas, describer=None, **settings):
+def serving(atlas, describer=None, explainer=None, verifier=None, **settings):
     """A service at a real socket; gives its address."""
     listening = bound("127.0.0.1", 0)
-    service = Service.start(Path(atlas), Settings(**settings), describer or TinyDescriber())
+    service = Service.start(Path(atlas), Settings(**settings), describer or TinyDescriber(), explainer=explainer, verifier=verifier)
     server = uvicorn.Server(uvicorn.Config(application(service), log_level="critical", lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

@@ -19,6 +19,11 @@ from sameplace.images import ImageSet
 from sameplace.service.squares import DEEPEST, WORLD_M, Squares, world
 from serving import BEARER, STEP, TOKEN, client, files, jpeg, sentence, town
 
+KEYS = (
+    *("lat", "lon", "x_m", "y_m", "known", "radius_m", "calibrated", "level", "radii_m", "false_accept", "several_passes"),
+    "verification",
+)
+
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
@@ -57,37 +62,7 @@ def test_the_service_answers_as_the_atlas_does(reader, kept, tmp_path):
     (tmp_path / "query.jpg").write_bytes(jpeg(7))
     estimate = Atlas.open(kept, TinyDescriber()).locate(tmp_path / "query.jpg", top=5).to_json()
     told = located(reader, jpeg(7), top=5)
-    assert {
-        key: told[key]
-        for key in (
-            "lat",
-            "lon",
-            "x_m",
-            "y_m",
-            "known",
-            "radius_m",
-            "calibrated",
-            "level",
-            "radii_m",
-            "false_accept",
-            "several_passes",
-        )
-    } == {
-        key: estimate[key]
-        for key in (
-            "lat",
-            "lon",
-            "x_m",
-            "y_m",
-            "known",
-            "radius_m",
-            "calibrated",
-            "level",
-            "radii_m",
-            "false_accept",
-            "several_passes",
-        )
-    }
+    assert {key: told[key] for key in KEYS} == {key: estimate[key] for key in KEYS}
     assert [match["similarity"] for match in told["matches"]] == [match["similarity"] for match in estimate["matches"]]
     assert told["lat"] == pytest.approx(48 + 7 * STEP, abs=1e-5)
 
@@ -407,6 +382,9 @@ def test_who_shows_another_token_neither_writes_nor_reads_what_is_private(shown,
             ("GET", "/api/tiles/0/0/0"),
             ("GET", "/metrics"),
             ("POST", "/api/locate"),
+            ("POST", f"/api/why?match={name}"),
+            ("POST", f"/api/proof?match={name}"),
+            ("POST", "/api/walk"),
             ("POST", "/api/photos"),
             ("DELETE", f"/api/photos/{name}"),
         ]:
@@ -479,6 +457,18 @@ def test_metrics_count_by_route_and_not_by_address(reader):
         ("GET", "/api/tiles/2/4/0", 404),
         ("GET", "/api/tiles/99/0/0", 422),
         ("GET", "/page/..%2fapp.py", 404),
+        ("POST", "/api/locate?verify=51", 422),
+        ("POST", "/api/locate?verify=-1", 422),
+        ("POST", "/api/locate?verify=all", 422),
+        ("POST", f"/api/locate?verify={10**400}", 422),
+        ("POST", "/api/why", 422),
+        ("POST", "/api/proof", 422),
+        ("POST", "/api/proof?match=../../etc/passwd", 422),
+        ("POST", f"/api/proof?match={'0' * 32}", 404),
+        ("POST", "/api/walk?speed=0", 422),
+        ("POST", "/api/walk?speed=inf", 422),
+        ("POST", "/api/walk?top=1000", 422),
+        ("GET", "/api/walk", 405),
     ],
 )
 def test_a_misuse_is_one_sentence_with_the_right_status(method, address, status, reader):

@@ -19,7 +19,7 @@ from PIL import Image
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
-from serving import BEARER, TOKEN, client, files, jpeg, pixels, sentence, serving, town
+from serving import BEARER, TOKEN, TinyExplainer, client, files, jpeg, pixels, sentence, serving, town
 
 BOUNDARY = b"a-boundary"
 FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY.decode()}"}
@@ -34,7 +34,9 @@ def kept(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def asking(kept):
-    with client(kept, token=TOKEN, upload_bytes=200_000, pixels=1_000_000) as asked:
+    with client(
+        kept, explainer=TinyExplainer(), token=TOKEN, upload_bytes=200_000, pixels=1_000_000, walk_bytes=600_000, walk_photos=5
+    ) as asked:
         yield asked
 
 
@@ -113,7 +115,8 @@ def test_a_body_that_announces_nothing_is_refused_as_soon_as_it_is_too_large(ask
 
 @pytest.mark.parametrize(("width", "height"), [(1001, 1000), (60_000, 60_000), (2**31 - 1, 1), (1, 2**31 - 1)])
 def test_a_photo_that_would_unpack_to_too_many_pixels_is_refused_by_its_header(width, height, asking):
-    for address in ("/api/locate", "/api/photos"):
+    match = asking.get("/api/photos").json()["photos"][0]["id"]
+    for address in ("/api/locate", "/api/photos", f"/api/why?match={match}", f"/api/proof?match={match}"):
         refused = asking.post(address, files={"photo": bomb(width, height)}, headers=BEARER)
         assert "1,000,000 pixels" in sentence(refused, 413)
 
@@ -200,10 +203,19 @@ def seeds():
     return made
 
 
-def fuzzed(rng, photos):
+ADDED = "/api/photos"
+
+
+def ways(match):
+    """The addresses that take photos, those that anybody is asked more often."""
+    asked = ["/api/locate", "/api/locate?top=50", "/api/locate?verify=3", "/api/walk", "/api/walk?top=10&speed=0.1"]
+    return [*asked, f"/api/why?match={match}", f"/api/proof?match={match}", f"/api/why?match={'0' * 32}", ADDED, ADDED, ADDED]
+
+
+def fuzzed(rng, photos, addresses):
     """Some request: what is sent, and how."""
     photo = mutated(rng, rng.choice(photos))
-    match rng.randrange(6):
+    match rng.randrange(7):
         case 0:
             body = form(part(rng.randbytes(rng.randrange(2000))))
         case 1:
@@ -217,6 +229,8 @@ def fuzzed(rng, photos):
             )
         case 3:
             body = form(part(bomb(rng.randrange(1, 2**31), rng.randrange(1, 2**31))))
+        case 4:
+            body = form(*(part(mutated(rng, rng.choice(photos))) for _ in range(rng.randrange(9))))
         case _:
             body = form(part(photo))
     kind = (
@@ -224,7 +238,7 @@ def fuzzed(rng, photos):
         if rng.random() < 0.95
         else {"Content-Type": rng.choice(['multipart/form-data; boundary="', "image/jpeg", "multipart/form-data; boundary=b"])}
     )
-    address = rng.choice(["/api/locate", "/api/locate", "/api/locate?top=50", "/api/photos", "/api/photos"])
+    address = rng.choice(addresses)
     # Additions show a wrong token half of the time; the others have no position, or one that cannot be read.
     shown = BEARER if rng.random() < 0.5 else {}
     return address, body, {**kind, **shown}
@@ -234,12 +248,13 @@ def assault(asked, atlas, times, seed):
     """Send many broken things; returns how often which status came."""
     rng, photos, came = random.Random(seed), seeds(), dict[int, int]()
     photos = [photo for photo in photos if b"Exif" not in photo]  # none that could be added rightly
+    addresses = ways(asked.get("/api/photos").json()["photos"][0]["id"])
     before = files(atlas)
     for _ in range(times):
-        address, body, headers = fuzzed(rng, photos)
+        address, body, headers = fuzzed(rng, photos, addresses)
         response = asked.post(address, content=body, headers=headers)
         came[response.status_code] = came.get(response.status_code, 0) + 1
-        wanted = REFUSED | ({401} if address == "/api/photos" else {200})
+        wanted = REFUSED | ({401} if address == ADDED else {404} if address.endswith("000") else {200})
         assert response.status_code in wanted, (address, headers, response.text, body[:200])
         if response.status_code != 200:
             sentence(response, response.status_code)
@@ -253,12 +268,13 @@ def assault(asked, atlas, times, seed):
 
 def test_no_broken_upload_crashes_or_leaves_anything(asking, kept):
     came = assault(asking, kept, 300, seed=1)
-    assert came.keys() >= {200, 400, 401, 413, 422}
+    assert came.keys() >= {200, 400, 401, 404, 413, 422}
 
 
 @pytest.mark.slow
 def test_ten_thousand_broken_uploads_leave_nothing_behind_in_memory_either(kept):
-    with client(kept, upload_bytes=200_000, pixels=1_000_000, token=TOKEN, uploads=kept.with_name("town.atlas-uploads-2")) as asked:
+    limits = {"upload_bytes": 200_000, "pixels": 1_000_000, "walk_photos": 5}
+    with client(kept, explainer=TinyExplainer(), token=TOKEN, uploads=kept.with_name("town.atlas-uploads-2"), **limits) as asked:
         (kept.with_name("town.atlas-uploads")).mkdir(exist_ok=True)
         assault(asked, kept, 1000, seed=2)
         gc.collect()
@@ -289,10 +305,10 @@ def promised(kept, examples):
         case = data.draw(operation.as_strategy(generation_mode=mode))
         case.call_and_validate(headers=BEARER, checks=CHECKED)
 
-    with serving(kept, token=TOKEN, uploads=kept.with_name(f"promised-uploads-{examples}")) as url:
+    with serving(kept, explainer=TinyExplainer(), token=TOKEN, uploads=kept.with_name(f"promised-uploads-{examples}")) as url:
         schema = schemathesis.openapi.from_url(f"{url}api/openapi.json")
         operations = [found.ok() for found in schema.get_all_operations()]
-        assert len(operations) == 11
+        assert len(operations) == 14
         for operation in operations:
             for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
                 with suppress(Unsatisfiable):  # a route without parameters cannot be asked wrongly

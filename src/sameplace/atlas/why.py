@@ -1,5 +1,6 @@
 """Pictures that show why matches were found: what of each photo made them similar, and which of its points agree."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ from sameplace.atlas.estimate import Estimate, Match
 from sameplace.errors import ImageError
 from sameplace.geo import LatLon, Position
 from sameplace.images import read_image
-from sameplace.models.why import Explainer
+from sameplace.models.why import Contributions, Explainer, Seen
 from sameplace.pages.panel import glowing, panel
 from sameplace.verification import Verifier
 from sameplace.verification.proof import proof, shown
@@ -21,6 +22,23 @@ BRIGHTEST: Final = 99.5
 """Percentile of what locations contribute that glows most; a single one does not leave the rest dark."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Heat:
+    """What each of two photos contributes to their similarity."""
+
+    photo: Contributions
+    match: Contributions
+    most: float
+    """What glows brightest on both: one scale, so that what glows as bright contributes as much."""
+
+
+def heat(explainer: Explainer, photo: Seen, match: Seen) -> Heat:
+    """The heat maps of two photos that the model has seen."""
+    parts = explainer.why(photo, match), explainer.why(match, photo)
+    most = float(np.percentile(np.concatenate([part.locations.ravel() for part in parts]), BRIGHTEST))
+    return Heat(photo=parts[0], match=parts[1], most=most)
+
+
 def why(
     explainer: Explainer, photo: str | Path | bytes, match: Match, *, verifier: Verifier | None = None, rank: int = 1
 ) -> Image.Image:
@@ -29,9 +47,8 @@ def why(
     Both are lit on one scale: what glows as bright contributes as much to the similarity. ImageError where one cannot be read.
     """
     query: Path | bytes = photo if isinstance(photo, bytes) else Path(photo)
-    first, second = (explainer.see(read_image(source, explainer.size)) for source in (query, Path(match.path)))
-    parts = explainer.why(first, second), explainer.why(second, first)
-    most = float(np.percentile(np.concatenate([part.locations.ravel() for part in parts]), BRIGHTEST))
+    found = heat(explainer, *(explainer.see(read_image(source, explainer.size)) for source in (query, Path(match.path))))
+    parts, most = (found.photo, found.match), found.most
     lit = [glowing(shown(source), part.locations, most) for source, part in zip((query, Path(match.path)), parts, strict=True)]
     name = "photo" if isinstance(query, bytes) else query.name
     where = f"{_place(match.position)}; similarity {match.similarity:.2f}"

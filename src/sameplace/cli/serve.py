@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from cyclopts.types import NonNegativeInt, PositiveInt
+from cyclopts.types import NonNegativeInt, PositiveFloat, PositiveInt
 
 from sameplace.cli.names import Json, ModelName, UsageError
 from sameplace.cli.output import counted, note, printable, say, say_json
@@ -38,6 +38,10 @@ def serve(
     ] = None,
     upload_limit: Annotated[PositiveInt, Parameter(help="Megabytes of the largest photo that is taken.")] = 25,
     pixel_limit: Annotated[PositiveInt, Parameter(help="Megapixels of the largest photo that is decoded.")] = 64,
+    verify: Annotated[
+        NonNegativeInt, Parameter(help="So many matches of a photo may be compared point by point; 0 turns that off.")
+    ] = 10,
+    verify_seconds: Annotated[PositiveFloat, Parameter(help="Seconds for that, for each photo, waiting included.")] = 5.0,
     model: Annotated[ModelName | None, Parameter(help="The model that made the atlas, if its file has moved.")] = None,
     json: Json = False,
 ) -> None:
@@ -56,6 +60,8 @@ def serve(
             names=frozenset({*LOOPBACK, *(name or [])}) if host in LOOPBACK else frozenset(),
             upload_bytes=upload_limit * MEGABYTE,
             pixels=pixel_limit * MEGABYTE,
+            verify=verify,
+            verify_seconds=verify_seconds,
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

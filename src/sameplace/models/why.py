@@ -85,13 +85,10 @@ class Explainer:
     """
 
     def __init__(self, model: str | Path = DEFAULT_MODEL, *, trunk: Trunk | None = None) -> None:
-        file = find(model)
-        if file.suffix != ".safetensors":
-            raise ModelError(f"{file.name} is an export, and only the model it was made from can be explained; give that.")
-        header = read_header(file)
-        height, width = header["architecture"]["size"]
+        file, architecture = explained(model)
+        height, width = architecture["size"]
         self.size = int(height), int(width)
-        self.vocabulary = _vocabulary(file, header["architecture"])
+        self.vocabulary = _vocabulary(file, architecture)
         self._trunk = trunk or _trunk(file, self.size)
 
     def see(self, image: UInt8[Array, "height width 3"]) -> Seen:
@@ -103,6 +100,19 @@ class Explainer:
         """What the locations of a photo contribute to its similarity with the other one."""
         parts, elsewhere = contributions(photo, other.descriptor, self.vocabulary)
         return Contributions(locations=parts.reshape(_grid(len(parts), self.size)), elsewhere=elsewhere)
+
+
+def explained(model: str | Path) -> tuple[Path, dict[str, Any]]:
+    """The file of a model that can be explained, and its architecture, with no weight read; ModelError where it cannot be."""
+    file = find(model)
+    if file.suffix != ".safetensors":
+        raise ModelError(f"{file.name} is an export, and only the model it was made from can be explained; give that.")
+    architecture: dict[str, Any] = read_header(file)["architecture"]
+    if (kind := architecture["aggregator"]["kind"]) != "NetVLAD":
+        raise ModelError(
+            f"A model with a NetVLAD layer was wanted, but {file.stem} ends with {kind}; ask one that has such a layer."
+        )
+    return file, architecture
 
 
 def seen(local: Float64[Array, "dim locations"], vocabulary: Vocabulary) -> Seen:
@@ -147,11 +157,7 @@ def _grid(locations: int, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _vocabulary(file: Path, architecture: dict[str, Any]) -> Vocabulary:
-    kind, arguments = architecture["aggregator"]["kind"], architecture["aggregator"]["arguments"]
-    if kind != "NetVLAD":
-        raise ModelError(
-            f"A model with a NetVLAD layer was wanted, but {file.stem} ends with {kind}; ask one that has such a layer."
-        )
+    arguments = architecture["aggregator"]["arguments"]
     numbers = {name: value for name, value in load_file(file).items() if name.startswith(("aggregator.", "whitening."))}
     wide = {name: value.astype(np.float64) for name, value in numbers.items()}
     centroids = wide["aggregator.centroids"]

@@ -1,5 +1,6 @@
 """What the service says, as OpenAPI shows it; a coordinate is null where the atlas' frame has none such."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -16,6 +17,14 @@ Name = Annotated[
 ]
 Degrees = Annotated[float | None, Field(description="WGS84; null in a frame of local metres.")]
 Metres = Annotated[float | None, Field(description="Null in the frame of latitude and longitude.")]
+
+Turned = Annotated[
+    float | None, Field(description="Degrees that the photo looks farther to the right than the match; null if not proved.")
+]
+Towards = Annotated[
+    float | None,
+    Field(description="Degrees to the right of where the match looks, in which the photo's camera stood; null if not told."),
+]
 
 
 class Place(BaseModel):
@@ -40,6 +49,21 @@ class MatchTold(PhotoTold):
 
     similarity: Annotated[float, Field(le=1, description="Cosine; higher is nearer.")]
     distance_m: Annotated[float, Field(ge=0, description="Metres from the estimate.")]
+    inliers: Annotated[int | None, Field(description="Pairs of points that agree on one geometry; null if not compared.")] = None
+    turned_deg: Turned = None
+    towards_deg: Towards = None
+
+
+class VerificationTold(BaseModel):
+    """What was done to prove the matches."""
+
+    by: Annotated[str, Field(description="Which points were compared, and how.")]
+    least: Annotated[int, Field(description="A match with so many inliers counts as proved.")]
+    wanted: Annotated[int, Field(ge=0, description="Matches that were to be compared.")]
+    compared: Annotated[int, Field(ge=0, description="Fewer where the time was over, or a photo has gone.")]
+    stopped: Annotated[bool, Field(description="Whether the time was over before all were compared.")]
+    seconds: Annotated[float, Field(ge=0, description="What it took, waiting included.")]
+    budget: Annotated[float, Field(ge=0, description="What it was to take at most.")]
 
 
 class EstimateTold(Place):
@@ -56,8 +80,11 @@ class EstimateTold(Place):
     several_passes: Annotated[
         bool | None, Field(description="Whether this was learnt from photos of different times; if not, light may mislead it.")
     ]
-    matches: Annotated[list[MatchTold], Field(description="Best first.")]
-    seconds: Annotated[float, Field(ge=0, description="From the last byte of the photo to the answer.")]
+    matches: Annotated[list[MatchTold], Field(description="Best first; if they were compared point by point, proved ones.")]
+    verification: Annotated[VerificationTold | None, Field(description="Null where that was not asked for.")] = None
+    seconds: Annotated[
+        float, Field(ge=0, description="From the last byte of the photo, or of all photos of a walk, to the answer.")
+    ]
 
 
 class PhotosTold(BaseModel):
@@ -126,6 +153,12 @@ class AtlasTold(BaseModel):
     sizes: Annotated[list[int], Field(description="Sizes of pictures, in pixels on the longer side.")]
     upload_bytes: int
     pixels: int
+    walk_photos: Annotated[int, Field(description="Photos of one walk, at most.")]
+    walk_bytes: int
+    verify: Annotated[int, Field(ge=0, description="Matches of a photo that are compared point by point, at most.")]
+    verify_seconds: Annotated[float, Field(description="What that takes at most, for each photo.")]
+    unverified: Annotated[str | None, Field(description="Why matches are not compared, in a sentence; null where they are.")]
+    unexplained: Annotated[str | None, Field(description="Why there are no heat maps, in a sentence; null where there are.")]
     version: str
 
 
@@ -156,8 +189,16 @@ def estimate_told(answer: Answer, seconds: float) -> EstimateTold:
     matches = []
     for match in estimate.matches:
         if (photo := answer.edition.at(match.path)) is not None:
-            away = distance(estimate.position, match.position)
-            matches.append(MatchTold(**photo_told(photo).model_dump(), similarity=min(match.similarity, 1.0), distance_m=away))
+            matches.append(
+                MatchTold(
+                    **photo_told(photo).model_dump(),
+                    similarity=min(match.similarity, 1.0),
+                    distance_m=distance(estimate.position, match.position),
+                    inliers=match.inliers,
+                    turned_deg=match.turned,
+                    towards_deg=match.towards,
+                )
+            )
     return EstimateTold(
         known=estimate.known,
         radius_m=estimate.radius,
@@ -167,6 +208,7 @@ def estimate_told(answer: Answer, seconds: float) -> EstimateTold:
         false_accept=estimate.false_accept,
         several_passes=estimate.several_passes,
         matches=matches,
+        verification=None if (done := estimate.verification) is None else VerificationTold(**asdict(done)),
         seconds=seconds,
         **coordinates(estimate.position),
     )

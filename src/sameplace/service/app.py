@@ -8,7 +8,7 @@ from anyio import to_thread
 from fastapi import FastAPI
 
 from sameplace._version import __version__
-from sameplace.service import assets, reading, writing
+from sameplace.service import assets, comparing, reading, walking, writing
 from sameplace.service.gate import Gate
 from sameplace.service.problems import ProblemDetails, handle
 from sameplace.service.service import Service
@@ -36,7 +36,7 @@ def application(service: Service) -> Gate:
     )
     app.state.service = service
     handle(app)
-    for router in (reading.free, reading.router, writing.router, assets.router()):
+    for router in (reading.free, reading.router, comparing.router, walking.router, writing.router, assets.router()):
         app.include_router(router)
     _describe_problems(app)
     return Gate(app, service.settings, service.metrics)

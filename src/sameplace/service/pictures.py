@@ -21,6 +21,7 @@ STORED_PIXELS = 2048
 BLURRED_PIXELS = 24
 """What is left of the longer side of a blurred picture: a street is still a street, and no face is anybody's."""
 KEPT_BYTES = 64_000_000
+GONE = "The file of this photo is gone or broken; those who run the service may index it again."
 
 
 def stripped(source: str | Path | bytes, longest: int, *, blurred: bool = False, quality: int = 82) -> bytes:
@@ -80,9 +81,7 @@ class Pictures:
         try:
             return stripped(path, longest, blurred=self._blurred)
         except ImageError:  # whose sentence names the file
-            raise FileNotFoundError(
-                "The file of this photo is gone or broken; those who run the service may index it again."
-            ) from None
+            raise FileNotFoundError(GONE) from None
 
 
 def _fitted(height: int, width: int, longest: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The routes that change nothing: locating, and looking at the atlas."""
 
 import time
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Literal
 
@@ -43,6 +44,8 @@ SENT = (
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     HTTPStatus.SERVICE_UNAVAILABLE,
 )
+MOST = 50
+"""Matches of one answer."""
 ASKED = {
     "requestBody": {
         "required": True,
@@ -101,6 +104,12 @@ def atlas(service: Served) -> AtlasTold:
         sizes=list(SIZES),
         upload_bytes=settings.upload_bytes,
         pixels=settings.pixels,
+        walk_photos=settings.walk_photos,
+        walk_bytes=settings.walk_bytes,
+        verify=0 if service.proving.why_not else service.proving.most,
+        verify_seconds=service.proving.seconds,
+        unverified=service.proving.why_not,
+        unexplained=service.explaining.why_not,
         version=__version__,
     )
 
@@ -110,18 +119,26 @@ async def locate(
     request: Request,
     service: Served,
     asked: Annotated[Ways, Depends(ways)],
-    top: Annotated[int, Query(ge=1, le=50, description="Matches to give.")] = 10,
+    top: Annotated[int, Query(ge=1, le=MOST, description="Matches to give.")] = 10,
+    verify: Annotated[
+        int,
+        Query(ge=0, le=MOST, description="Matches to compare point by point, proved ones first; as many as the service allows."),
+    ] = 0,
 ) -> EstimateTold:
     """Where a photo was taken, and the photos of the atlas that say so; the photo is kept nowhere."""
+    if verify:
+        service.proving.check()
     async with received(request, service.room, service.settings) as (photo, _):
         started = time.perf_counter()
         if not len(service.editions.newest()):
             raise Refusal(HTTPStatus.CONFLICT, "This atlas holds no photos yet; add some first.")
         await to_thread.run_sync(check_size, photo, service.settings.pixels)
         try:
-            answer = await service.questions.ask(photo, top, asked)
+            answer = await service.questions.ask(photo, max(top, min(verify, service.proving.most)), asked)
         except AtlasError as error:  # nothing fits what is known beforehand, or all has just been removed
             raise Refusal(HTTPStatus.CONFLICT, service.editions.told(error)) from None
+        if verify:
+            answer = replace(answer, estimate=await service.proving.verified(answer.estimate, photo, verify, top))
     return await to_thread.run_sync(lambda: estimate_told(answer, time.perf_counter() - started))
 
 
@@ -141,7 +158,7 @@ def photos(
 @router.get("/photos/{name}", tags=["photos"], responses=documented(HTTPStatus.NOT_FOUND))
 def photo(service: Served, name: Named) -> PhotoTold:
     """One photo of the atlas."""
-    return photo_told(_found(service.editions.newest(), name))
+    return photo_told(found_photo(service.editions.newest(), name))
 
 
 @router.get(
@@ -159,7 +176,7 @@ async def picture(
     size: Annotated[Literal["160", "320", "640", "1280"], Query(description="Pixels on the longer side, at most.")] = "320",
 ) -> Response:
     """A picture of a photo, upright, without its metadata."""
-    found = await to_thread.run_sync(lambda: _found(service.editions.newest(), name))
+    found = await to_thread.run_sync(lambda: found_photo(service.editions.newest(), name))
     try:
         made = await to_thread.run_sync(service.pictures.picture, found.name, found.path, int(size), limiter=service.decoding)
     except FileNotFoundError as gone:
@@ -194,7 +211,8 @@ async def coverage(
     return told
 
 
-def _found(edition: Edition, name: str) -> Photo:
+def found_photo(edition: Edition, name: str) -> Photo:
+    """The photo of a name, or a refusal."""
     if (photo := edition.named(name)) is None:
         raise Refusal(HTTPStatus.NOT_FOUND, "The atlas has no photo of this name; it may have been removed, or changed.")
     return photo

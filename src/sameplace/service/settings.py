@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sameplace.verification import SECONDS
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SHORTEST_TOKEN = 16
 
@@ -34,6 +36,14 @@ class Settings:
     """Questions, or additions, that may wait for their turn."""
     upload_seconds: float = 60.0
     """How long a client may take to send a photo."""
+    verify: int = 10
+    """Matches of one question that are compared point by point, at most; none for 0."""
+    verify_seconds: float = SECONDS
+    """What that may take for one question, waiting included."""
+    walk_photos: int = 50
+    """Photos of one walk."""
+    walk_bytes: int = 200_000_000
+    """Bytes of all photos of one walk."""
 
     def __post_init__(self) -> None:
         if self.token is not None and len(self.token) < SHORTEST_TOKEN:
@@ -43,5 +53,7 @@ class Settings:
             )
         if self.private and self.token is None:
             raise ValueError("A private service needs a token; give it one.")
+        if not self.verify_seconds > 0:
+            raise ValueError(f"More than 0 seconds to verify were wanted, got {self.verify_seconds:g}; 5 is usual.")
         if self.tiles is not None and not all(part in self.tiles for part in ("{z}", "{x}", "{y}")):
             raise ValueError(f"An address with {{z}}, {{x}} and {{y}} was wanted for map tiles, got {self.tiles!r}.")

@@ -11,7 +11,7 @@ class Turns:
 
     def __init__(self, describer: Describer) -> None:
         self._describer = describer
-        self._turn = threading.Lock()
+        self.turn = threading.Lock()
         self.name = describer.name
         self.identity = describer.identity
         self.dim = describer.dim
@@ -21,5 +21,5 @@ class Turns:
 
     def describe(self, images: UInt8[Array, "batch height width 3"]) -> Float32[Array, "batch dim"]:
         """Descriptors, once it is this caller's turn."""
-        with self._turn:
+        with self.turn:
             return self._describer.describe(images)

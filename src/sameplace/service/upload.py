@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 PHOTO = "photo"
 FIELD_BYTES = 200
 FRAME_BYTES = 10_000
-"""What boundaries, headers and fields may add to the photo."""
+"""What boundaries, headers and fields may add to each photo."""
+WALK_PATIENCE = 4
+"""How many times as long the photos of a walk may take as one photo may."""
 
 
 class Room:
@@ -42,13 +44,18 @@ class Room:
 
 
 class Form:
-    """The parts of one form, as they come in: one photo, and short fields of known names."""
+    """The parts of one form, as they come in: one photo or several, and short fields of known names."""
 
-    def __init__(self, boundary: bytes, fields: frozenset[str], photo_bytes: int) -> None:
-        self.parts: dict[str, bytearray] = {}
+    def __init__(
+        self, boundary: bytes, fields: frozenset[str], photo_bytes: int, *, most: int = 1, all_bytes: int | None = None
+    ) -> None:
+        self.photos: list[bytearray] = []
+        self.fields: dict[str, bytearray] = {}
         self.complete = False
-        self._fields = fields
-        self._limits = {PHOTO: photo_bytes}
+        self._names = fields
+        self._photo_bytes = photo_bytes
+        self._most = most
+        self._all_bytes = self._left = photo_bytes if all_bytes is None else all_bytes
         self._header = bytearray()
         self._value = bytearray()
         self._name = ""
@@ -62,7 +69,10 @@ class Form:
             "on_part_data": self._add,
             "on_end": self._end,
         }
-        self._parser = MultipartParser(boundary, callbacks)
+        try:
+            self._parser = MultipartParser(boundary, callbacks)
+        except FormParserError as error:
+            raise _malformed(f"the form is broken ({str(error).rstrip('.')})") from None
 
     def receive(self, data: bytes) -> None:
         """Take the next bytes of the body."""
@@ -83,16 +93,33 @@ class Form:
             self._name = options.get(b"name", b"").decode("utf-8", "replace")
 
     def _begin_part(self) -> None:
-        if self._name not in {PHOTO, *self._fields}:
-            raise _malformed(f"a part is named {self._name[:50]!r}, and only {', '.join(sorted({PHOTO, *self._fields}))} are known")
-        if self._name in self.parts:
-            raise _malformed(f"there are two parts named {self._name!r}")
-        self.parts[self._name] = bytearray()
+        if self._name not in {PHOTO, *self._names}:
+            raise _malformed(f"a part is named {self._name[:50]!r}, and only {', '.join(sorted({PHOTO, *self._names}))} are known")
+        if self._name != PHOTO:
+            if self._name in self.fields:
+                raise _malformed(f"there are two parts named {self._name!r}")
+            self.fields[self._name] = bytearray()
+        elif self._most == 1 and self.photos:
+            raise _malformed(f"there are two parts named {PHOTO!r}")
+        elif len(self.photos) == self._most:
+            raise Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"At most {self._most} photos were wanted at a time, and more came; send fewer.",
+            )
+        else:
+            self.photos.append(bytearray())
 
     def _add(self, data: bytes, start: int, end: int) -> None:
-        part, limit = self.parts[self._name], self._limits.get(self._name, FIELD_BYTES)
+        photo = self._name == PHOTO
+        part, limit = (self.photos[-1], self._photo_bytes) if photo else (self.fields[self._name], FIELD_BYTES)
         if len(part) + end - start > limit:
             raise too_large(self._name, limit)
+        self._left -= (end - start) * photo
+        if self._left < 0:
+            raise Refusal(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"At most {self._all_bytes:,} bytes of photos were wanted at a time, and more came; send fewer or smaller ones.",
+            )
         part += data[start:end]
 
     def _end(self) -> None:
@@ -104,43 +131,61 @@ async def received(
     request: Request, room: Room, settings: Settings, fields: frozenset[str] = frozenset()
 ) -> AsyncIterator[tuple[bytes, Mapping[str, str]]]:
     """The photo of a form and its other fields; the memory is given back at the end of the block."""
+    form = Form(_boundary(request), fields, settings.upload_bytes)
+    async with _filled(form, request, room, limit=settings.upload_bytes, seconds=settings.upload_seconds):
+        photo = bytes(form.photos.pop())
+        yield photo, {name: value.decode("utf-8", "replace").strip() for name, value in form.fields.items()}
+
+
+@asynccontextmanager
+async def received_walk(request: Request, room: Room, settings: Settings) -> AsyncIterator[list[bytes]]:
+    """The photos of a form, in their order; the memory is given back at the end of the block."""
+    limits = {"most": settings.walk_photos, "all_bytes": settings.walk_bytes}
+    form = Form(_boundary(request), frozenset(), settings.upload_bytes, **limits)
+    seconds = settings.upload_seconds * WALK_PATIENCE
+    async with _filled(form, request, room, limit=settings.walk_bytes, seconds=seconds, parts=settings.walk_photos):
+        form.photos.reverse()
+        yield [bytes(form.photos.pop()) for _ in range(len(form.photos))]
+
+
+def _boundary(request: Request) -> bytes:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
-    boundary = options.get(b"boundary", b"")
+    boundary: bytes = options.get(b"boundary", b"")
     if kind != b"multipart/form-data" or not boundary:
         raise Refusal(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             f"A form (multipart/form-data) with a photo was wanted, got {kind.decode('latin-1')[:50]!r}.",
         )
+    return boundary
+
+
+@asynccontextmanager
+async def _filled(form: Form, request: Request, room: Room, *, limit: int, seconds: float, parts: int = 1) -> AsyncIterator[None]:
+    """The form with all that comes, which may be so many bytes for so many photos and take so long."""
+    limit_all = limit + FRAME_BYTES * parts
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > settings.upload_bytes + FRAME_BYTES:
-        raise too_large(PHOTO, settings.upload_bytes)
+    if announced.isdecimal() and int(announced) > limit_all:
+        raise too_large(PHOTO, limit)
     held = 0
     try:
         try:
-            form = Form(boundary, fields, settings.upload_bytes)
-        except FormParserError as error:
-            raise _malformed(f"the form is broken ({str(error).rstrip('.')})") from None
-        try:
-            async with asyncio.timeout(settings.upload_seconds):
+            async with asyncio.timeout(seconds):
                 async for data in request.stream():
                     room.take(len(data))
                     held += len(data)
-                    if held > settings.upload_bytes + FRAME_BYTES:
-                        raise too_large(PHOTO, settings.upload_bytes)
+                    if held > limit_all:
+                        raise too_large(PHOTO, limit)
                     if data:
                         form.receive(data)
         except TimeoutError:
-            raise Refusal(
-                HTTPStatus.REQUEST_TIMEOUT, f"The photo did not arrive within {settings.upload_seconds:g} s; send it again."
-            ) from None
+            raise Refusal(HTTPStatus.REQUEST_TIMEOUT, f"The photo did not arrive within {seconds:g} s; send it again.") from None
         except ClientDisconnect:
             raise _malformed("the client went away") from None
         if not form.complete:
             raise _malformed("the form ends before its last boundary")
-        if not form.parts.get(PHOTO):
+        if not form.photos or not all(form.photos):
             raise _malformed("the photo is missing or empty")
-        photo = bytes(form.parts.pop(PHOTO))
-        yield photo, {name: value.decode("utf-8", "replace").strip() for name, value in form.parts.items()}
+        yield
     finally:
         room.give_back(held)
 

@@ -8,7 +8,8 @@ from PIL import Image
 from sameplace.images import View, read_image
 from sameplace.images.header import upright_size
 from sameplace.pages.panel import HEIGHT, panel
-from sameplace.shapes import Array, UInt8
+from sameplace.shapes import Array, Float64, UInt8
+from sameplace.verification.features import Features
 from sameplace.verification.matching import Matched
 from sameplace.verification.verifier import Source, Verifier
 
@@ -20,14 +21,22 @@ def proof(verifier: Verifier, query: Source | bytes, match: Source, *, titles: t
     """What two photos have in common, drawn; ImageError where one cannot be read."""
     first, second = verifier.features(query), verifier.features(match)
     matched = verifier.compare(first, second)
+    lines = [((row[0], row[1]), (row[2], row[3])) for row in ends(first, second, matched).tolist()]
+    return panel([shown(query), shown(match)], [(titles[0], words(matched)), (titles[1], "")], lines)
+
+
+def ends(first: Features, second: Features, matched: Matched, most: int = LINES) -> Float64[Array, "lines 4"]:
+    """Where the pairs that agree lie: x and y in the first picture, x and y in the second, in shares of width and height.
+
+    Of more than `most` pairs every so many-th.
+    """
     pairs = matched.pairs[matched.inliers]
-    pairs = pairs[np.linspace(0, len(pairs) - 1, min(len(pairs), LINES)).astype(np.int64)] if len(pairs) else pairs
-    ends = [
-        (features.points[rows] + np.float32(0.5)) / np.array(features.size[::-1], np.float32)
+    pairs = pairs[np.linspace(0, len(pairs) - 1, min(len(pairs), most)).astype(np.int64)]
+    sides = [
+        (features.points[rows].astype(np.float64) + 0.5) / features.size[::-1]
         for features, rows in ((first, pairs[:, 0]), (second, pairs[:, 1]))
     ]
-    lines = [((float(a[0]), float(a[1])), (float(b[0]), float(b[1]))) for a, b in zip(*ends, strict=True)]
-    return panel([shown(query), shown(match)], [(titles[0], words(matched)), (titles[1], "")], lines)
+    return np.column_stack(sides)
 
 
 def shown(source: Source | bytes) -> UInt8[Array, "height width 3"]:

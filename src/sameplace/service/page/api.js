@@ -43,10 +43,23 @@ export async function ask(path, options) {
   return (await request(path, options)).json();
 }
 
-export function locate(photo, options) {
-  const form = new FormData();
-  form.append("photo", photo, "photo");
-  return ask("api/locate?top=10", { ...options, method: "POST", body: form });
+function form(photos) {
+  const made = new FormData();
+  for (const photo of photos) made.append("photo", photo, "photo");
+  return { method: "POST", body: made };
+}
+
+export function locate(photo, verify, options) {
+  return ask(`api/locate?top=10&verify=${verify}`, { ...options, ...form([photo]) });
+}
+
+export function locateWalk(photos, options) {
+  return ask("api/walk?top=3", { ...options, ...form(photos) });
+}
+
+// The heat maps ("why") of a photo and a match, or the points of both that agree ("proof").
+export function explain(way, photo, match) {
+  return ask(`api/${way}?match=${match}`, form([photo]));
 }
 
 // Where pictures need the token, an address alone does not show them.

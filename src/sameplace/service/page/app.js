@@ -1,47 +1,12 @@
 // The page: a photo in, the place out, and a look around the atlas.
-import { ask, locate, pictureAddress } from "./api.js";
+import { ask, locate, locateWalk } from "./api.js";
+import { compare } from "./compare.js";
 import { AtlasMap } from "./map.js";
+import { capital, element, metres, missing, part, photos, picture, position, preview, say, VERDICTS, when } from "./parts.js";
+import { walkCard, walkOnMap } from "./walk.js";
 
-const part = (id) => document.getElementById(id);
-const VERDICTS = new Map([[true, ["yes", "Known place"]], [false, ["no", "Not in this atlas"]], [null, ["unsure", "Cannot tell"]]]);
 const PAGE = 60;
-const state = { atlas: null, answer: null, going: null, listed: 0, generation: null, photo: null };
-
-function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
-function say(words) { part("status").textContent = words; }
-
-function metres(distance) {
-  if (distance >= 1000) return `${(distance / 1000).toFixed(1)} km`;
-  return distance < 9.95 ? `${distance.toFixed(1)} m` : `${Math.round(distance)} m`;
-}
-
-function position(place) {
-  return place.lat === null ? `x ${place.x_m.toFixed(2)} m, y ${place.y_m.toFixed(2)} m` : `${place.lat.toFixed(6)}, ${place.lon.toFixed(6)}`;
-}
-
-function photos(count) { return `${count.toLocaleString("en")} photo${count === 1 ? "" : "s"}`; }
-
-function capital(words) { return words[0].toUpperCase() + words.slice(1); }
-
-function missing(words) { return element("span", { className: "missing", textContent: words }); }
-
-function picture(id, size, alt) {
-  const image = element("img", { alt, loading: "lazy", decoding: "async", width: 4, height: 3 });
-  image.addEventListener("error", () => image.replaceWith(missing("The picture is no longer there")));
-  pictureAddress(id, size).then((address) => { image.src = address; }, () => image.replaceWith(missing("The picture cannot be shown")));
-  return image;
-}
-
-function preview(file, alt) {
-  const image = element("img", { alt, src: URL.createObjectURL(file) });
-  image.addEventListener("error", () => image.replaceWith(missing("This browser cannot show it")));
-  return image;
-}
+const state = { atlas: null, answer: null, walk: null, going: null, listed: 0, generation: null, photo: null };
 
 const map = new AtlasMap(part("map"), part("pins"), { ask, status: say, chosen: (point) => { openTab("browse"); choose(point); } });
 
@@ -54,46 +19,90 @@ function openTab(name) {
     button.tabIndex = open ? 0 : -1;
     part(tab).hidden = !open;
   }
-  if (name === "browse") { if (!state.listed) list(); if (state.photo) showChosen(); } else if (state.answer) showAnswerOnMap();
-  else map.show([], null);
+  if (name === "browse") { if (!state.listed) list(); if (state.photo) showChosen(); } else showAnswerOnMap();
   legend();
 }
 
 function legend() {
-  const shown = state.answer !== null && !part("locate").hidden;
-  for (const line of part("legend").querySelectorAll(".of-match, .of-here")) line.hidden = !shown;
+  const shown = (state.answer !== null || state.walk !== null) && !part("locate").hidden;
+  part("legend").querySelector(".of-match").hidden = !shown || state.answer === null;
+  part("legend").querySelector(".of-here").hidden = !shown;
   for (const line of part("legend").querySelectorAll(".of-weak, .of-strong")) line.hidden = map.cover === null;
   document.querySelector('[data-do="answer"]').hidden = !shown;
 }
 
 // Locating
 
-async function look(file) {
-  if (!state.atlas) return;
+// What the waiting, the answer and a refusal have in common: nothing of the question before is left on the page.
+function begin(card, words) {
   openTab("locate");
   state.going?.abort();
-  const going = state.going = new AbortController();
+  state.going = new AbortController();
+  state.answer = state.walk = null;
   part("drop").classList.add("compact");
   part("drop").querySelector("h1").textContent = "Another photo?";
-  const image = preview(file, "The photo you asked about");
-  const lines = ["", " short", ""].map((kind) => element("div", { className: `line${kind}` }));
-  part("answer").replaceChildren(element("article", { className: "card asked waiting", ariaBusy: "true" },
-    image, element("div", {}, element("p", { className: "file", textContent: file.name }), ...lines)));
-  state.answer = null;
-  map.show([], null);
+  part("answer").replaceChildren(card);
+  showAnswerOnMap();
   legend();
-  say("Looking for the place of this photo.");
+  say(words);
+  return state.going.signal;
+}
+
+function refused(error, image, name) {
+  if (error.name === "AbortError") return;
+  part("answer").replaceChildren(element("article", { className: "card asked error" }, image,
+    element("div", {}, element("p", { className: "file", textContent: name }), element("p", { className: "where", textContent: "No answer" }), element("p", { className: "within", textContent: error.message }))));
+  say(`No answer: ${error.message}`);
+}
+
+function waiting(image, name) {
+  const lines = ["", " short", ""].map((kind) => element("div", { className: `line${kind}` }));
+  return element("article", { className: "card asked waiting", ariaBusy: "true" }, image, element("div", {}, element("p", { className: "file", textContent: name }), ...lines));
+}
+
+function megabytes(bytes) { return `${Math.round(bytes / 1e6)} MB`; }
+
+async function look(file) {
+  if (!state.atlas) return;
+  const { upload_bytes, verify } = state.atlas, image = () => preview(file, "The photo you asked about");
+  const signal = begin(waiting(image(), file.name), "Looking for the place of this photo.");
   try {
-    if (file.size > state.atlas.upload_bytes) throw new Error(`Photos of up to ${Math.round(state.atlas.upload_bytes / 1e6)} MB are taken, and this one has ${Math.round(file.size / 1e6)} MB; choose a smaller one.`);
-    const answer = await locate(file, { signal: going.signal });
+    if (file.size > upload_bytes) throw new Error(`Photos of up to ${megabytes(upload_bytes)} are taken, and this one has ${megabytes(file.size)}; choose a smaller one.`);
+    const answer = await locate(file, part("verify").checked ? verify : 0, { signal });
     state.answer = { ...answer, file };
     showAnswer();
   } catch (error) {
-    if (error.name === "AbortError") return;
-    part("answer").replaceChildren(element("article", { className: "card asked error" }, preview(file, "The photo you asked about"),
-      element("div", {}, element("p", { className: "file", textContent: file.name }), element("p", { className: "where", textContent: "No answer" }), element("p", { className: "within", textContent: error.message }))));
-    say(`No answer: ${error.message}`);
+    refused(error, image(), file.name);
   }
+}
+
+async function lookAlong(files) {
+  if (!state.atlas) return;
+  const { walk_photos, walk_bytes, upload_bytes } = state.atlas, name = `${files.length} photos of one walk`;
+  // Cameras number their photos; the service puts them in order by time where all of them tell it.
+  files = [...files].sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+  const image = () => preview(files[0], "The first photo of the walk");
+  const signal = begin(waiting(image(), name), `Looking for the places of ${name}.`);
+  try {
+    if (files.length > walk_photos) throw new Error(`Walks of up to ${walk_photos} photos are taken, and these are ${files.length}; leave some out.`);
+    const large = files.find((file) => file.size > upload_bytes), bytes = files.reduce((sum, file) => sum + file.size, 0);
+    if (large) throw new Error(`Photos of up to ${megabytes(upload_bytes)} are taken, and ${large.name} has ${megabytes(large.size)}; leave it out.`);
+    if (bytes > walk_bytes) throw new Error(`Walks of up to ${megabytes(walk_bytes)} are taken, and this one has ${megabytes(bytes)}; leave some photos out.`);
+    state.walk = { ...(await locateWalk(files, { signal })), files };
+    const card = walkCard(state.walk, { atlas: state.atlas, map });
+    part("answer").replaceChildren(...card.children);
+    showAnswerOnMap();
+    legend();
+    part("answer").firstElementChild.focus({ preventScroll: true });
+    say(card.words);
+  } catch (error) {
+    refused(error, image(), name);
+  }
+}
+
+function take(files) {
+  if (files.length > 1) lookAlong(files);
+  else if (files.length) look(files[0]);
 }
 
 function within(answer) {
@@ -105,6 +114,15 @@ function within(answer) {
 function trust(answer) {
   if (!answer.calibrated) return "Radius and verdict are first guesses: this atlas holds too little to learn them from.";
   return answer.several_passes ? "" : "Learnt from photos of one time: in another light the place may be farther off.";
+}
+
+// What the comparison point by point came to, if it was asked for.
+function proof(answer) {
+  const done = answer.verification;
+  if (!done) return null;
+  const best = answer.matches[0].inliers, late = done.stopped ? ` ${done.budget} s sufficed for ${done.compared} of ${done.wanted} matches.` : "";
+  if (best === null) return `No match was compared point by point.${late}`;
+  return `${best >= done.least ? "Proved" : "Not proved"}: ${best} points of the best match agree, and ${done.least} are proof.${late}`;
 }
 
 function showAnswer() {
@@ -123,49 +141,40 @@ function showAnswer() {
     links.append(element("a", { href: `https://www.openstreetmap.org/?mlat=${lat}&mlon=${lon}#map=18/${spot}`, target: "_blank", rel: "noreferrer noopener", textContent: "OpenStreetMap" }));
   }
   const card = element("article", { className: "card", tabIndex: -1 }, element("div", { className: "asked" }, preview(answer.file, "The photo you asked about"), told), links);
+  if (proof(answer)) card.append(element("p", { className: "notice", textContent: proof(answer) }));
   if (trust(answer)) card.append(element("p", { className: "notice", textContent: trust(answer) }));
   const found = element("ol", { className: "matches" }, ...answer.matches.map(match));
   part("answer").replaceChildren(card, element("h2", { className: "heading", textContent: "What was found" }), found);
   showAnswerOnMap();
   legend();
   card.focus({ preventScroll: true });
-  say(`${verdict}. ${position(answer)}. ${within(answer)} ${answer.matches.length} matches follow.`);
+  say(`${verdict}. ${position(answer)}. ${within(answer)} ${proof(answer) ?? ""} ${answer.matches.length} matches follow.`);
 }
 
 function match(told, number) {
   const rank = number + 1, words = `match ${rank}, similarity ${told.similarity.toFixed(2)}, ${metres(told.distance_m)} from the estimate`;
+  const agree = told.inliers === null ? null : element("span", { className: told.inliers >= state.answer.verification.least ? "agree proved" : "agree", textContent: `${told.inliers} points agree` });
   const fill = element("i");
   fill.style.width = `${Math.max(told.similarity, 0) * 100}%`;
-  const button = element("button", { type: "button", ariaLabel: `Compare with ${words}` },
+  const button = element("button", { type: "button", ariaLabel: `Compare with ${words}${agree ? `, ${agree.textContent}` : ""}` },
     element("span", { className: "shot" }, picture(told.id, 320, ""), element("b", { textContent: rank })),
     element("span", { className: "bar" }, fill),
-    element("span", { className: "facts" }, element("b", { textContent: told.similarity.toFixed(2) }), element("span", { textContent: `${metres(told.distance_m)} away` })));
+    element("span", { className: "facts" }, element("b", { textContent: told.similarity.toFixed(2) }), element("span", { textContent: `${metres(told.distance_m)} away` })), agree ?? "");
   const light = (on) => () => map.marks.find((mark) => mark.rank === rank)?.element.classList.toggle("lit", on);
   for (const [event, on] of [["pointerenter", true], ["pointerleave", false], ["focus", true], ["blur", false]]) button.addEventListener(event, light(on));
-  button.addEventListener("click", () => compare([
-    [preview(state.answer.file, "The photo you asked about"), "Your photo"],
-    [picture(told.id, 1280, `Match ${rank}`), `${capital(words)}${told.time ? `, taken ${when(told.time)}` : ""}`],
-  ]));
+  button.addEventListener("click", () => compare(state.atlas, state.answer.file, state.answer.matches, number));
   return element("li", {}, button);
 }
 
 // Matches elsewhere say little about this place; a line to them would only cross the map.
 function showAnswerOnMap() {
+  if (state.walk) { walkOnMap(state.walk, map); return; }
+  if (!state.answer) { map.show([], null); return; }
   const { answer } = state, agrees = (told) => told.distance_m <= Math.max(2 * answer.radius_m, 50);
   const pins = answer.matches.map((told, number) => ({ rank: number + 1, place: told, element: element("div", { className: `pin found${agrees(told) ? "" : " far"}` }, element("span", { textContent: number + 1 })) })).reverse();
   const here = { place: answer, element: element("div", { className: `pin here${answer.known === false ? " doubt" : ""}` }, element("span")) };
   map.show([...pins, here], { place: answer, radius_m: answer.radius_m, doubt: answer.known === false, rays: answer.matches.filter(agrees) });
   map.fit([answer, ...answer.matches], answer.radius_m);
-}
-
-function compare(photos) {
-  part("pair").replaceChildren(...photos.map(([image, caption]) => { image.loading = "eager"; return element("figure", {}, image, element("figcaption", { textContent: caption })); }));
-  part("compare").showModal();
-}
-
-function when(time) {
-  const moment = new Date(time);
-  return Number.isNaN(moment.getTime()) ? time : moment.toLocaleString("en", { dateStyle: "medium", timeStyle: "short" });
 }
 
 // Browsing
@@ -247,7 +256,7 @@ function weakPart(told) {
 
 // What people do
 
-const actions = { closer: () => map.zoom(0.7), farther: () => map.zoom(-0.7), everything: () => map.everything(), answer: () => state.answer && showAnswerOnMap() };
+const actions = { closer: () => map.zoom(0.7), farther: () => map.zoom(-0.7), everything: () => map.everything(), answer: showAnswerOnMap };
 for (const button of document.querySelectorAll("[data-do]")) button.addEventListener("click", () => actions[button.dataset.do]());
 for (const [name, other] of [["locate", "browse"], ["browse", "locate"]]) {
   part(`tab-${name}`).addEventListener("click", () => openTab(name));
@@ -257,10 +266,10 @@ for (const [name, other] of [["locate", "browse"], ["browse", "locate"]]) {
     part(`tab-${other}`).focus();
   });
 }
-for (const id of ["file", "camera"]) part(id).addEventListener("change", (event) => { if (event.target.files[0]) look(event.target.files[0]); event.target.value = ""; });
+for (const id of ["file", "camera"]) part(id).addEventListener("change", (event) => { take([...event.target.files]); event.target.value = ""; });
 part("more").addEventListener("click", list);
 part("weak").addEventListener("change", cover);
-part("compare").addEventListener("click", (event) => { if (event.target === part("compare")) part("compare").close(); });
+part("verify").addEventListener("change", () => { if (state.answer) look(state.answer.file); });
 
 const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 let entered = 0;
@@ -272,15 +281,16 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   entered = 0;
   document.body.classList.remove("dropping");
-  if (event.dataTransfer.files[0]) look(event.dataTransfer.files[0]);
+  take([...event.dataTransfer.files]);
 });
-document.addEventListener("paste", (event) => { const [file] = event.clipboardData?.files ?? []; if (file) look(file); });
+document.addEventListener("paste", (event) => { take([...(event.clipboardData?.files ?? [])]); });
 
 try {
   const atlas = state.atlas = await ask("api/atlas");
   document.title = `Where was this photo taken? ${atlas.name}`;
   part("about").textContent = `${atlas.name}, ${photos(atlas.images)}`;
   part("attribution").textContent = atlas.attribution;
+  part("verify-way").hidden = !atlas.verify;
   map.start(atlas);
   if (!atlas.images) part("drop").querySelector(".small").textContent = "This atlas holds no photos yet; add some first.";
 } catch (error) {

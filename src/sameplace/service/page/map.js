@@ -18,6 +18,7 @@ export class AtlasMap {
     this.pictures = new Map();
     this.marks = [];
     this.ring = null;
+    this.path = [];
     this.cover = null;
     this.shown = [];
     this.whole = null;
@@ -61,21 +62,23 @@ export class AtlasMap {
     return { x: (left + right) / 2, y: (top + bottom) / 2, zoom: Math.min(Math.log2(scale / TILE), 22) };
   }
 
-  show(marks, ring) {
+  show(marks, ring, path = []) {
     this.marks = marks;
     this.ring = ring;
+    this.path = path;
     this.pins.replaceChildren(...marks.map((mark) => mark.element));
     this.later();
   }
 
-  fit(places, radius_m) {
+  // The first place and what of the others is near it, or all of them.
+  fit(places, radius_m, all = false) {
     const points = places.map(project);
     const [x, y] = points[0];
     const near = points.map(([px, py]) => [px + Math.round(x - px), py]);
-    const reach = Math.max(radius_m * 3, 90) / this.metresAt(y);
-    const close = near.filter(([px, py]) => Math.hypot(px - x, py - y) < Math.max(reach * 2, 200 / this.metresAt(y)));
+    const reach = Math.max(radius_m * 3, all ? 15 : 90) / this.metresAt(y);
+    const close = near.filter(([px, py]) => all || Math.hypot(px - x, py - y) < Math.max(reach * 2, 200 / this.metresAt(y)));
     const across = [x - reach, x + reach, ...close.map(([px]) => px)], down = [y - reach, y + reach, ...close.map(([, py]) => py)];
-    this.fly(this.around([[Math.min(...across), Math.min(...down)], [Math.max(...across), Math.max(...down)]], 64));
+    this.fly(this.around([[Math.min(...across), Math.min(...down)], [Math.max(...across), Math.max(...down)]], all ? 32 : 64));
   }
 
   everything() { if (this.whole) this.fly(this.around(this.whole, 48)); }
@@ -172,6 +175,7 @@ export class AtlasMap {
     if (this.cover) this.drawCover(pen);
     this.drawPoints(pen);
     if (this.ring) this.drawRing(pen);
+    if (this.path.length) this.drawPath(pen);
     for (const { element, place } of this.marks) {
       const [x, y] = this.at(project(place));
       element.style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`;
@@ -286,6 +290,23 @@ export class AtlasMap {
     pen.fill();
     pen.globalAlpha = 1;
     pen.setLineDash([]);
+  }
+
+  drawPath(pen) {
+    const spots = this.path.map((place) => this.at(project(place)));
+    pen.fillStyle = pen.strokeStyle = this.colours.here;
+    pen.globalAlpha = 0.1;
+    this.path.forEach((place, number) => {
+      pen.beginPath();
+      pen.arc(...spots[number], Math.max((place.radius_m / this.metresAt(project(place)[1])) * this.scale, 2), 0, 2 * Math.PI);
+      pen.fill();
+    });
+    pen.globalAlpha = 1;
+    pen.lineWidth = 3;
+    pen.lineJoin = pen.lineCap = "round";
+    pen.beginPath();
+    spots.forEach((spot, number) => (number ? pen.lineTo(...spot) : pen.moveTo(...spot)));
+    pen.stroke();
   }
 
   nearest(clientX, clientY) {
