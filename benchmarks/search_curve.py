@@ -38,7 +38,7 @@ def drawn(run: dict[str, Any]) -> Canvas:
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BELOW - up * (HEIGHT - ABOVE - BELOW)
 
     title = "How much faster than flat search, at which recall"
-    aside = f"{run['rows']:,} {run['descriptors']} descriptors of {run['dim']} numbers, one thread"
+    aside = f"{run['rows']:,} descriptors of {run['dim']} numbers, {run['descriptors']}; one thread"
     pieces: list[Piece] = [
         Words(at=(LEFT, 22.0), text=title, size=16.0, colour=INK, bold=True),
         Words(at=(LEFT, 42.0), text=aside, size=SMALL, colour=SOFT),

@@ -154,6 +154,18 @@ def test_saved_and_opened_it_gives_the_same_answers_and_goes_on(index, tmp_path)
     assert opened.add(late).search(late.astype(np.float32), 1).rows[:, 0].tolist() == list(range(6000, 6010))
 
 
+def test_many_lists_are_learnt_and_filled_by_groups_and_find_as_much(monkeypatch):
+    every = Approximate.build([DATABASE], lists=256, effort=EFFORT)
+    monkeypatch.setattr(codes, "GROUPED_FROM", 256)
+    monkeypatch.setattr(codes, "GROUPS_PROBED", 8)
+    grouped = Approximate.build([DATABASE[:5000]], lists=256, effort=EFFORT).add(DATABASE[5000:])
+    right = exact(QUERIES, [DATABASE], 10)
+    assert shared(grouped.search(QUERIES, 10), right) > shared(every.search(QUERIES, 10), right) - 0.03
+    assert type(grouped.codes[0].index.quantizer) is type(every.codes[0].index.quantizer), "queries look at all centroids"
+    nearest = [index.codes[0].index.quantizer.search(DATABASE @ index.codes[0].rotation, 1)[0] for index in (every, grouped)]
+    assert nearest[1].mean() < 1.05 * nearest[0].mean()
+
+
 def test_the_same_seed_builds_the_same_index():
     one, other, another = (Approximate.build([DATABASE[:2000]], lists=4, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.search(QUERIES, 10).rows, other.search(QUERIES, 10).rows)

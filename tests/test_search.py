@@ -1,6 +1,7 @@
 """Exact search agrees with brute force whatever the blocks, and stays within its memory."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sameplace.search import Exact, Found, Index, exact
+from sameplace.search import Exact, Found, Index, comparing, exact
+from sameplace.search.comparing import Comparing
 
 
 def brute_force(queries, database, top, present=None):
@@ -78,6 +80,70 @@ def test_exact_is_an_index_and_counts_what_can_be_found():
     found = index.search(np.eye(3, dtype=np.float32), top=3)
     assert isinstance(found, Found)
     assert found.rows.tolist() == [[0, 2], [0, 2], [2, 0]]
+
+
+def test_every_half_there_is_becomes_the_single_that_numpy_makes_of_it():
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    halves = halves[np.isfinite(halves)][:, None]
+    found = Comparing(np.ones((1, 1), np.float32), rows=len(halves)).similarities(halves)
+    assert found.tobytes() in (halves.astype(np.float32).T.tobytes(), (halves.astype(np.float32) + np.float32(0)).T.tobytes())
+
+
+@settings(deadline=None)
+@given(
+    arrays.arrays(np.float16, (5, 3), elements=st.floats(width=16, allow_nan=False)),
+    arrays.arrays(np.float32, (2, 3), elements=st.floats(-1e5, 1e5, width=32, allow_subnormal=False)),
+    st.sampled_from([slice(None), slice(None, None, 2), slice(None, None, -1)]),
+)
+def test_similarities_are_those_of_the_same_numbers_in_single_precision(halves, queries, lying):
+    piece = halves[lying]
+    with np.errstate(all="ignore"):
+        found = Comparing(queries, rows=5).similarities(piece)
+        expected = queries.astype(np.float64) @ piece.astype(np.float64).T
+        reach = np.abs(queries).astype(np.float64) @ np.abs(piece).astype(np.float64).T
+    finite = np.isfinite(expected)
+    assert np.array_equal(np.isfinite(found), finite)
+    assert (np.abs(found[finite] - expected[finite]) <= 1e-6 * reach[finite] + 1e-37).all()
+
+
+def test_a_small_database_that_many_ask_is_kept_in_single_precision_and_answers_the_same(monkeypatch):
+    monkeypatch.setattr(comparing, "KEEP_AFTER", 3)
+    drawn = np.random.default_rng(0).standard_normal((500, 16)).astype(np.float16)
+    blocks = (drawn[:200], drawn[200:])
+    index = Exact(blocks=blocks)
+    queries = np.random.default_rng(1).standard_normal((1, 16)).astype(np.float32)
+    answers = [index.search(queries, top=9) for _ in range(3)]
+    assert index.kept.best(blocks, 0) is blocks, "a few queries are not worth the memory"
+    answers += [index.search(queries, top=9) for _ in range(2)]
+    assert [block.dtype for block in index.kept.best(blocks, 0)] == [np.float32, np.float32]
+    for answer in answers:
+        np.testing.assert_array_equal(answer.rows, answers[0].rows)
+        np.testing.assert_allclose(answer.similarities, answers[0].similarities, rtol=1e-6)
+    some = np.arange(500) % 3 == 0
+    filtered = replace(index, present=some).search(queries, top=9)
+    np.testing.assert_array_equal(filtered.rows, exact(queries, blocks, 9, present=some).rows)
+
+
+def test_what_is_kept_of_one_database_never_answers_for_another(monkeypatch):
+    monkeypatch.setattr(comparing, "KEEP_AFTER", 0)
+    index = Exact(blocks=(np.eye(3, dtype=np.float16),))
+    assert index.search(np.eye(3, dtype=np.float32), top=1).rows.tolist() == [[0], [1], [2]]
+    other = replace(index, blocks=(np.eye(3, dtype=np.float16)[::-1],))
+    assert other.search(np.eye(3, dtype=np.float32), top=1).rows.tolist() == [[2], [1], [0]]
+
+
+@pytest.mark.parametrize(("allowed", "held"), [(4 * 20_000 * 64, True), (4 * 20_000 * 64 - 1, False)])
+def test_a_database_that_would_take_too_much_is_not_kept(monkeypatch, allowed, held):
+    monkeypatch.setattr(comparing, "KEEP_AFTER", 0)
+    monkeypatch.setattr(comparing, "KEPT_BYTES", allowed)
+    index = Exact(blocks=(np.zeros((20_000, 64), np.float16),))
+    tracemalloc.start()
+    for _ in range(3):
+        index.search(np.ones((1, 64), np.float32), top=5)
+    now = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert (now > 4 * 20_000 * 64) == held
+    assert now < 4 * 20_000 * 64 + (1 << 20)
 
 
 @pytest.mark.parametrize(

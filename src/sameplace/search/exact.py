@@ -1,16 +1,20 @@
 """Exhaustive search: every query meets every descriptor, block by block, in bounded memory."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from sameplace.search.comparing import Comparing, Kept
 from sameplace.search.index import Blocks, Found
-from sameplace.shapes import Array, Bool, Float32, Int64
+from sameplace.shapes import Array, Bool, Float, Float32, Int64
 
 BYTES_AT_ONCE = 1 << 25
-"""Working memory of a search beyond its answer: a chunk of descriptors in single precision and its similarities. Large enough that
-the matrix product takes the time and not the loop."""
+"""Working memory of a search beyond its answer: a chunk of descriptors in single precision and its similarities."""
+CACHED_BYTES = 1 << 22
+"""A chunk in single precision that stays in the processor's cache between its making and its use."""
+LEAST_ROWS = 256
+"""A chunk of long descriptors has so many, cached or not: with fewer the loop takes the time and not the matrix product."""
 QUERIES_AT_ONCE = 1024
 
 
@@ -26,13 +30,15 @@ class Exact:
     blocks: Blocks
     present: Bool[Array, " rows"] | None = None
     """False for rows that must not be found (removed photos); None where all may be."""
+    kept: Kept = field(default_factory=Kept)
+    """The same blocks in single precision once that pays; indexes of other rows of them share it."""
 
     def __len__(self) -> int:
         return sum(len(block) for block in self.blocks) if self.present is None else int(self.present.sum())
 
     def search(self, queries: Float32[Array, "queries descriptor"], top: int) -> Found:
         """The `top` most similar rows for each query; fewer columns where the database holds fewer rows."""
-        return exact(queries, self.blocks, top, present=self.present)
+        return exact(queries, self.kept.best(self.blocks, len(queries)), top, present=self.present)
 
 
 def exact(
@@ -89,9 +95,11 @@ def _search(
     similarities = np.full((len(queries), columns), -np.inf, np.float32)
     rows = np.full((len(queries), columns), -1, np.int64)
     if columns:
-        numbers_a_row = queries.shape[1] + len(queries)
-        for numbers, descriptors in _chunks(database, max(1, bytes_at_once // (4 * numbers_a_row)), present):
-            _keep_best(queries @ descriptors.T, numbers, similarities, rows)
+        dim = queries.shape[1]
+        at_once = min(max(LEAST_ROWS, CACHED_BYTES // (4 * dim)), max(1, bytes_at_once // (4 * (dim + len(queries)))))
+        comparing = Comparing(queries, rows=at_once)
+        for numbers, descriptors in _chunks(database, at_once, present):
+            _keep_best(comparing.similarities(descriptors), numbers, similarities, rows)
         if rows.min(initial=0) < 0:
             raise ValueError("The database holds descriptors that are not finite; describe its photos again.")
     return Found(similarities=similarities, rows=rows)
@@ -99,10 +107,11 @@ def _search(
 
 def _chunks(
     database: Blocks, rows_at_once: int, present: Bool[Array, " rows"] | None
-) -> Iterator[tuple[Int64[Array, " chunk"], Float32[Array, "chunk descriptor"]]]:
-    """Pieces of the database in single precision, each with its rows; what may not be found is not even read."""
+) -> Iterator[tuple[Int64[Array, " chunk"], Float[Array, "chunk descriptor"]]]:
+    """Pieces of the database, each with its rows; what may not be found is not even read."""
     offset = 0
-    for block in database:
+    for mapped in database:
+        block = np.asarray(mapped)  # slices of a mapped array cost several times those of a plain one
         for first in range(0, len(block), rows_at_once):
             piece = block[first : first + rows_at_once]
             rows = np.arange(offset + first, offset + first + len(piece))
@@ -111,7 +120,7 @@ def _chunks(
                 if len(inside) < len(rows):
                     rows, piece = rows[inside], piece[inside]
             if len(rows):
-                yield rows, np.asarray(piece, dtype=np.float32)
+                yield rows, piece
         offset += len(block)
 
 
@@ -127,10 +136,9 @@ def _keep_best(
     leaves few candidates in all chunks but the first.
     """
     top = similarities.shape[1]
-    for query, better in enumerate(scores > similarities[:, -1:]):
-        candidates = np.flatnonzero(better)
-        if not candidates.size:
-            continue
+    better = scores > similarities[:, -1:]
+    for query in np.flatnonzero(better.any(axis=1)):
+        candidates = np.flatnonzero(better[query])
         values = np.concatenate([similarities[query], scores[query, candidates]])
         numbers = np.concatenate([rows[query], chunk[candidates]])
         if values.size > 4 * top:  # a full sort of a long list costs more than to find its threshold first
