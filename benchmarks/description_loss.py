@@ -1,7 +1,7 @@
 """Whether photos described the quick way find as many places as in float32: a paired test, query by query.
 
     python benchmarks/description_loss.py efficientnet-lite0-vlad PHOTOS/getty
-    python benchmarks/description_loss.py vgg16-vlad PHOTOS/getty --int8 EXPORT.int8.xml
+    python benchmarks/description_loss.py vgg16-vlad PHOTOS/getty
 
 PHOTOS/getty is a folder of photos with positions. A sample of them, the same each time, is described in both ways; each photo
 asks for the others, not for those of its own panorama, and is answered right within 5 m. Wanted: no significant loss of recall@1.
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("photos", type=Path, help="a folder of photos with positions")
-    parser.add_argument("--int8", type=Path, help="an int8 export of the model, if it does not lie beside it")
+    parser.add_argument("--int8", type=Path, help="an int8 export of the model, if it is not computed in int8 without one")
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--to", type=Path, help="the JSON file")
     asked = parser.parse_args(arguments)

@@ -1,7 +1,7 @@
 """How fast photos become descriptors, from files on disk, beside eager float32 torch with Pillow as a competent user writes it.
 
     python benchmarks/description_speed.py efficientnet-lite0-vlad PHOTOS
-    python benchmarks/description_speed.py vgg16-vlad PHOTOS --int8 EXPORT.int8.xml
+    python benchmarks/description_speed.py vgg16-vlad PHOTOS
 
 Both use one core, and take turns photo set by photo set, so that a busy machine slows both. The baseline decodes with Pillow
 (whole, then squashed to the model's size), and describes batches in torch without gradients. Time is that of the processor, of the
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("photos", type=Path, help="a folder of real photos")
-    parser.add_argument("--int8", type=Path, help="an int8 export of the model, if it does not lie beside it")
+    parser.add_argument("--int8", type=Path, help="an int8 export of the model, if it is not computed in int8 without one")
     parser.add_argument("--count", type=int, default=320, help="photos in all")
     parser.add_argument("--rounds", type=int, default=5, help="parts that the photos are cut into, each described in both ways")
     parser.add_argument("--to", type=Path, help="the JSON file")

@@ -1,6 +1,6 @@
 """How near the trunk of a model in int8 comes to the most that one core can do in int8, measured in the same run.
 
-    python benchmarks/trunk_peak.py EXPORT.int8.xml --model vgg16-vlad
+    python benchmarks/trunk_peak.py vgg16-vlad
 
 The most is what networks of plain 3 x 3 convolutions reach at their best, of several shapes that suit the caches: the same
 arithmetic, with little else to wait for. Trunk and peak take turns, on one thread, in processor time. Operations are counted from
@@ -60,8 +60,8 @@ def convolutions(maps: int, channels: int, side: int, layers: int) -> tuple[Any,
 
 
 def trunk(describer: OpenVINODescriber, encoder: Encoder) -> tuple[Any, float]:
-    """The part of an int8 export up to the local features, and its operations."""
-    network = openvino.Core().read_model(str(describer._graph))
+    """The part of a network up to the local features, and its operations."""
+    network = describer.network()
     network.reshape([AT_ONCE_INT8, *describer.size, 3])
     part, _ = next(iter(cut(network, [(describer.about.features, "int8"), (None, "float32")])))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -85,13 +85,13 @@ def ready(network: Any, images: np.ndarray) -> Callable[[], float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and write a JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("export", type=Path, help="an int8 export for OpenVINO")
-    parser.add_argument("--model", default="vgg16-vlad", help="the model that it was made from")
+    parser.add_argument("model", help="a model that OpenVINO computes in int8")
+    parser.add_argument("--int8", type=Path, help="an int8 export of the model, if it has no ranges beside it")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--to", type=Path, help="the JSON file")
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    describer = OpenVINODescriber(asked.export, threads=1)
+    describer = OpenVINODescriber(asked.int8 or models.find(asked.model), precision="int8", threads=1)
     part, operations = trunk(describer, Encoder.load(models.find(asked.model)))
     ours = ready(part, drawn(describer.size, AT_ONCE_INT8))
     most: list[tuple[Callable[[], float], float]] = []
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "rounds": asked.rounds,
         "openvino": openvino.__version__,
         **provenance(),
-        "command": f"python benchmarks/trunk_peak.py EXPORT.int8.xml --model {asked.model}",
+        "command": f"python benchmarks/trunk_peak.py {asked.model}" + (" --int8 EXPORT.int8.xml" if asked.int8 else ""),
     }
     to = asked.to or TO / f"trunk_peak.{asked.model}.json"
     to.parent.mkdir(parents=True, exist_ok=True)

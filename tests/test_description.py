@@ -73,6 +73,16 @@ def test_a_descriptor_that_cannot_be_compared_is_a_failure(photos):
     assert "another model" in failures[0].reason
 
 
+def threads_end() -> bool:
+    """Whether the threads that decode and describe come to an end, each after the photo or the batch that it has in hand."""
+    until = time.monotonic() + 30
+    while any(thread.name.startswith(("decode", "describe")) for thread in threading.enumerate()):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.001)
+    return True
+
+
 def test_decoding_runs_ahead_but_never_far(photos, tiny_describer, monkeypatch):
     begun = []
 
@@ -90,7 +100,7 @@ def test_decoding_runs_ahead_but_never_far(photos, tiny_describer, monkeypatch):
     before = {thread.name for thread in threading.enumerate()}
     answer.close()
     assert any(name.startswith("decode") for name in before)
-    assert not any(thread.name.startswith(("decode", "describe")) for thread in threading.enumerate())
+    assert threads_end()
     assert len(begun) <= 17
 
 
@@ -111,7 +121,7 @@ def test_the_network_works_while_whoever_asked_is_busy_and_its_failure_is_told(p
     next(answer)
     with pytest.raises(MemoryError, match="no room"):
         next(answer)
-    assert not any(thread.name.startswith(("decode", "describe")) for thread in threading.enumerate())
+    assert threads_end()
 
 
 def test_progress_counts_every_photo_good_or_bad(photos, tiny_describer):

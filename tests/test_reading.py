@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
 from sameplace.errors import ImageError
-from sameplace.images import PIXEL_LIMIT, jpeg, read_image
+from sameplace.images import PIXEL_LIMIT, read_image
 
 quick = settings(deadline=None, max_examples=100)
 
@@ -340,46 +340,13 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch):
     assert all((one == pixels[0]).all() for one in pixels)
 
 
-LARGE = photo(1283, 961)
-LARGE_JPEGS = {
-    "full colour": saved(LARGE, "JPEG", quality=95, subsampling=0),
-    "half colour across": saved(LARGE, "JPEG", quality=90, subsampling=1),
-    "half colour": saved(LARGE, "JPEG", quality=75, subsampling=2),
-    "progressive": saved(LARGE, "JPEG", quality=85, progressive=True),
-    "turned": saved(LARGE, "JPEG", exif=exif(Orientation=6)),
-    "grey": saved(LARGE.convert("L"), "JPEG"),
-    "cmyk": saved(LARGE.convert("CMYK"), "JPEG"),
-}
-
-
-@pytest.mark.parametrize("size", [(700, 900), (240, 320), (64, 64)])
-@pytest.mark.parametrize("stored", LARGE_JPEGS.values(), ids=LARGE_JPEGS)
-def test_a_large_jpeg_is_the_same_pixels_whoever_decodes_it(stored, size, tmp_path, monkeypatch):
-    pytest.importorskip("simplejpeg")
-    decoded = []
-    with_it = jpeg.decoded
-    monkeypatch.setattr(jpeg, "decoded", lambda *given: decoded.append(with_it(*given)) or decoded[-1])
+def test_a_file_read_at_once_and_one_read_bit_by_bit_are_the_same_photo(tmp_path, monkeypatch):
     path = tmp_path / "photo.jpg"
-    path.write_bytes(stored)
-    pixels = read_image(stored, size)
-    np.testing.assert_array_equal(read_image(path, size), pixels)
-    assert [one is not None for one in decoded] == 2 * [stored is not LARGE_JPEGS["cmyk"]]
-    monkeypatch.setattr(jpeg, "_simplejpeg", lambda: None)
-    np.testing.assert_array_equal(read_image(stored, size), pixels)
-    assert decoded[-1] is None
-
-
-@pytest.mark.parametrize("harm", [slice(0, 20_000), slice(0, 700), slice(0, -2)])
-def test_of_a_large_broken_jpeg_the_same_is_told_whoever_decodes_it(harm, monkeypatch):
-    def answer():
-        try:
-            return read_image(LARGE_JPEGS["half colour"][harm], (64, 64)).tolist()
-        except ImageError as error:
-            return str(error)
-
-    with_it = answer()
-    monkeypatch.setattr(jpeg, "_simplejpeg", lambda: None)
-    assert answer() == with_it
+    path.write_bytes(SAVED_AS["jpeg"][0])
+    at_once = read_image(path, (40, 50))
+    for limit in (1, 1000, path.stat().st_size, path.stat().st_size + 1):
+        monkeypatch.setattr("sameplace.images.reading.SMALL_BYTES", limit)
+        np.testing.assert_array_equal(read_image(path, (40, 50)), at_once)
 
 
 def test_broken_exif_costs_neither_the_photo_nor_a_warning():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sameplace import threads
-from sameplace.threads import usable_cores
+from sameplace.threads import nodes, stay_on_a_node, usable_cores
 
 
 @pytest.fixture
@@ -74,3 +74,42 @@ def test_a_limit_that_cannot_be_read_is_none(content: bytes, granted: Path) -> N
 def test_a_limit_of_the_first_version_that_cannot_be_read_is_none(quota: str, period: str, granted: Path) -> None:
     first_version(granted, quota, period)
     assert usable_cores() == 16
+
+
+def machine(folder: Path, *lists: str) -> Path:
+    for number, listed in enumerate(lists):
+        (folder / f"node{number}").mkdir()
+        (folder / f"node{number}" / "cpulist").write_text(listed)
+    return folder
+
+
+def test_the_cores_of_each_memory_node_are_those_that_the_process_may_use(granted: Path) -> None:
+    assert nodes(machine(granted, "0-3,8-9\n", "4-7,16-31\n")) == (frozenset({0, 1, 2, 3, 8, 9}), frozenset({4, 5, 6, 7}))
+
+
+@pytest.mark.parametrize("lists", [(), ("0-15\n",), ("0-15\n", "\n"), ("0-15\n", "16-31\n"), ("0-7", "few")])
+def test_where_there_is_one_node_or_none_is_told_threads_stay_where_they_are(
+    lists: tuple[str, ...], granted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound: list[object] = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *given: bound.append(given), raising=False)
+    assert nodes(machine(granted, *lists)) == ()
+    stay_on_a_node(0, granted)
+    assert bound == []
+
+
+def test_threads_are_dealt_to_the_nodes_by_turns_and_a_refusal_costs_nothing(
+    granted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(granted, "0-7\n", "8-15\n")
+    bound: list[list[int]] = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: bound.append(sorted(cores)), raising=False)
+    for turn in range(3):
+        stay_on_a_node(turn, granted)
+    assert bound == [list(range(8)), list(range(8, 16)), list(range(8))]
+
+    def refuse(_: int, cores: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse, raising=False)
+    stay_on_a_node(0, granted)

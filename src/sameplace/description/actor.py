@@ -19,7 +19,7 @@ from sameplace.errors import SameplaceError
 from sameplace.images import View
 from sameplace.runtime.compiled import cache_folder
 
-COMPANIONS = (".safetensors", ".onnx", ".xml", ".bin")
+COMPANIONS = (".safetensors", ".onnx", ".xml", ".bin", ".json")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from sameplace.describer import Describer
 from sameplace.errors import ImageError
 from sameplace.images import Problem, View, read_image
 from sameplace.shapes import Array, Float32, Int64
-from sameplace.threads import usable_cores
+from sameplace.threads import stay_on_a_node, usable_cores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,7 +44,8 @@ def describe(
     """
     if batch < 1:
         raise ValueError(f"A batch of at least one photo was wanted, got batch={batch}; use 1 or more.")
-    decoders = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="decode")
+    turns = count()  # a decoder's buffers stay on its memory node; OpenVINO sees to the network's own
+    decoders = ThreadPoolExecutor(workers or usable_cores(), "decode", initializer=lambda: stay_on_a_node(next(turns)))
     network = ThreadPoolExecutor(1, thread_name_prefix="describe")
     try:
         images = _decoded_ahead(decoders, sources, describer.size, ahead=2 * batch)
@@ -63,9 +65,9 @@ def describe(
             yield last.result()
             if progress is not None:
                 progress(len(sources), len(sources))
-    finally:
-        network.shutdown(wait=True, cancel_futures=True)
-        decoders.shutdown(wait=True, cancel_futures=True)
+    finally:  # without waiting: Python's collector of garbage may get here in the very thread that the network waits for
+        network.shutdown(wait=False, cancel_futures=True)
+        decoders.shutdown(wait=False, cancel_futures=True)
 
 
 def _decoded_ahead(

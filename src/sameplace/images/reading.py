@@ -33,6 +33,9 @@ REDUCTION: Final = 10
 LARGE_PIXELS: Final = 25_000_000
 """Images of more pixels are decoded one at a time, so that memory does not grow with the threads that read."""
 
+SMALL_BYTES: Final = 1_000_000
+"""Files of fewer bytes are read at once."""
+
 SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".mpo"}
 )
@@ -72,7 +75,7 @@ def read_image(
 
 
 def _read(source: str | Path | bytes, size: tuple[int, int], pixel_limit: int) -> UInt8[Array, "height width 3"]:
-    with opened(source) as image:
+    with opened(source, whole=True) as image:
         box = _reduce(image, size, pixel_limit, _name(source))
         with understood(_name(source)), _room(image):
             image.load()
@@ -113,10 +116,10 @@ def _pixels(resized: Image.Image) -> UInt8[Array, "height width 3"]:
 
 
 @contextmanager
-def opened(source: str | Path | bytes) -> Iterator[PillowFile]:
-    """Open an image of which the header is read and no pixel; ImageError where it is none."""
+def opened(source: str | Path | bytes, *, whole: bool = False) -> Iterator[PillowFile]:
+    """Open an image of which the header is read and no pixel; ImageError where it is none. `whole` is for who wants its pixels."""
     try:
-        stream = BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")  # noqa: SIM115
+        stream = BytesIO(source) if isinstance(source, bytes) else _stream(Path(source), whole)
     except FileNotFoundError:
         raise ImageError(f"There is no photo at {source!s}; check the path.") from None
     except IsADirectoryError:
@@ -125,6 +128,16 @@ def opened(source: str | Path | bytes) -> Iterator[PillowFile]:
         raise ImageError(f"{_name(source)} cannot be opened ({_first_line(error)}); check its name and permissions.") from error
     with stream, SILENCE, _recognised(_name(source), stream) as image:
         yield image
+
+
+def _stream(path: Path, whole: bool) -> Stream:
+    """A file; a small one that is wanted whole is read at once, for asking the system for it bit by bit takes longer."""
+    if whole:
+        with path.open("rb") as file:
+            content = file.read(SMALL_BYTES)
+        if len(content) < SMALL_BYTES:
+            return BytesIO(content)
+    return path.open("rb")
 
 
 @contextmanager

@@ -22,7 +22,8 @@ from sameplace.models.loading import INT8, _network
 from sameplace.runtime.agreement import agreement, computed, with_bfloat16
 from sameplace.runtime.onnx import OnnxDescriber
 from sameplace.runtime.openvino import OpenVINODescriber
-from sameplace.runtime.quantisation import quantise, written
+from sameplace.runtime.quantisation import learnt_ranges, quantise, written, written_by_ranges
+from sameplace.runtime.ranges import Ranges, ranges_file
 from sameplace.shapes import Array, Float32, UInt8
 
 TOLERANCE = 1e-3
@@ -97,6 +98,39 @@ def measure_bfloat16(model: str | Path, photos: Sequence[str | Path]) -> Agreeme
     return about.agreement["bfloat16"]
 
 
+def measure_int8(model: str | Path, photos: Sequence[str | Path], *, described: str) -> Agreement:
+    """Learn the ranges of a trunk's maps on half of the photos, measure the agreement on the others, and keep both beside a model.
+
+    From then on OpenVINO computes the model in int8, without an export. `described` says which photos they are. For models that
+    are published. Raises ModelError, and keeps nothing, where the agreement is too low.
+    """
+    source = find(model)
+    exact = OnnxDescriber(source)
+    shown = _photos(photos, exact.size)
+    half = min(len(shown) // 2, CALIBRATED_ON)
+    others = shown[half : half + MEASURED_ON]
+    about, graph, target = replace(exact.about, precision="int8", agreement={}), source.with_suffix(".onnx"), ranges_file(source)
+    with _beside(target) as folder:
+        learnt = learnt_ranges(graph, shown[:half], about)
+        written_by_ranges(graph, learnt, folder / "unmeasured.xml", about)
+        quantised = OpenVINODescriber(folder / "unmeasured.xml", trial=about)
+        measured = agreement(computed(quantised, others), computed(exact, others))
+        _check_passed(about.name, measured)
+        ranges = Ranges(identity=about.identity, ranges=learnt, agreement=measured, learnt_on=half, photos=described)
+        (folder / target.name).write_text(ranges.to_json(), "utf-8")
+        (folder / target.name).replace(target)
+    return measured
+
+
+def _check_passed(name: str, measured: Agreement) -> None:
+    """ModelError where descriptors in int8 may not be compared with those in float32."""
+    if not measured.passed:
+        raise ModelError(
+            f"The int8 descriptors of {name} agree with those in float32 by a cosine of {measured.cosine:.4f} at the 5th "
+            f"percentile of {measured.images} photos, and {AGREEMENT_WANTED} is wanted; use it in float32 or bfloat16."
+        )
+
+
 def _made(
     source: Path,
     file: Path,
@@ -144,11 +178,7 @@ def _in_int8(
     graph.unlink()
     quantised = OpenVINODescriber(unmeasured, trial=about)
     measured = agreement(computed(quantised, others), computed(exact, others))
-    if not measured.passed:
-        raise ModelError(
-            f"The int8 descriptors of {about.name} agree with those in float32 by a cosine of {measured.cosine:.4f} at the 5th "
-            f"percentile of {measured.images} photos, and {AGREEMENT_WANTED} is wanted; use it in float32 or bfloat16."
-        )
+    _check_passed(about.name, measured)
     if validate is not None:
         validate(quantised, exact)
     written(unmeasured, file, replace(about, agreement={"int8": measured}))

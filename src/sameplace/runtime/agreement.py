@@ -34,11 +34,12 @@ def with_bfloat16(model: Path, images: UInt8[Array, "images height width 3"], pr
     Depthwise layers at the start of a small network are where bfloat16 costs most, so ever longer beginnings are tried.
     """
     plain = OpenVINODescriber(model, precision="float32", threads=1)
+    others = {lower: measured for lower, measured in plain.about.agreement.items() if lower != "int8"}  # is said beside the graph
     best: About | None = None
     for float_until in (None, *plain.beginnings(TRIED)):
         tried = replace(plain.about, float_until=float_until)
         measured = agreement(computed(OpenVINODescriber(model, trial=tried, threads=1), images), precise)
-        found = replace(tried, agreement={**plain.about.agreement, "bfloat16": measured})
+        found = replace(tried, agreement={**others, "bfloat16": measured})
         if best is None or measured.cosine > best.agreement["bfloat16"].cosine:
             best = found
         if measured.cosine >= COMFORTABLE:

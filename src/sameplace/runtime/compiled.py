@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sameplace.errors import SameplaceError
+from sameplace.runtime.ranges import ranges_file
 
 ENVIRONMENT = "SAMEPLACE_CACHE"
 LIMIT_BYTES = 1_000_000_000
@@ -37,8 +38,9 @@ class Compiled:
 
     def __init__(self, graph: Path, precision: str, folder: Path) -> None:
         self.folder = folder / "compiled"
-        status = graph.stat()
-        depends_on = (graph.absolute(), status.st_size, status.st_mtime_ns, precision, _release(), _machine())
+        files = [file.stat() for file in (graph, ranges_file(graph)) if file.exists()]
+        made_from = [(status.st_size, status.st_mtime_ns) for status in files]
+        depends_on = (graph.absolute(), made_from, precision, _release(), _machine())
         self._key = hashlib.blake2b(repr(depends_on).encode(), digest_size=16).hexdigest()
 
     def kept(self) -> bool:

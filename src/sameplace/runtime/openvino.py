@@ -1,7 +1,8 @@
 """Describing images with an exported model on OpenVINO, the quickest way on a CPU: int8, or bfloat16 where the machine has it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, TypeAlias
@@ -14,6 +15,7 @@ from sameplace.modelfile import AGREEMENT_WANTED, GRAPH_ABOUT, GRAPH_IDENTITY, G
 from sameplace.runtime.compiled import Compiled
 from sameplace.runtime.cuts import beginnings, cut, parts
 from sameplace.runtime.graph import about, check_size, graph_of
+from sameplace.runtime.ranges import Ranges, ranges_file, with_int8
 from sameplace.shapes import Array, Float32, UInt8
 from sameplace.threads import usable_cores
 
@@ -35,10 +37,11 @@ class OpenVINODescriber:
     """An exported model on the CPU, one single-threaded network a core: a `Describer`.
 
     `model` is a .safetensors file with its graph beside it, a self-contained .onnx file, or an .xml file with its .bin. "auto"
-    computes the trunk in bfloat16 where the processor has it and the export measured that the descriptors agree with those in
-    float32; aggregation and whitening are always in float32. `cache` is a folder for compiled networks. `trial` is what to take for
-    said instead of what the graph says, whose lower precision is then computed in whatever it costs: to measure that. Raises
-    MissingExtra without OpenVINO, ModelError for what is no export, or for a precision whose stored agreement is too low.
+    computes the trunk in int8 where the ranges of its maps lie beside the model, else in bfloat16 where the processor has it; both
+    only where it was measured that the descriptors agree with those in float32. Aggregation and whitening are always in float32.
+    `cache` is a folder for compiled networks. `trial` is what to take for said instead of what the graph says, whose lower
+    precision is then computed in whatever it costs: to measure that. Raises MissingExtra without OpenVINO, ModelError for what is
+    no export, or for a precision whose stored agreement is too low.
     """
 
     runtime = "openvino"
@@ -62,6 +65,7 @@ class OpenVINODescriber:
         self._graph = graph_of(Path(model))
         network = self._read()
         self.about = trial or about(Path(model), _said(network))
+        self._ranges = None if trial else self._said_by_ranges(Path(model))
         self.name, self.identity, self.size = self.about.name, self.about.identity, self.about.size
         self.dim = int(network.output(0).get_partial_shape()[1].get_length())
         has_bfloat16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -100,6 +104,11 @@ class OpenVINODescriber:
             with ThreadPoolExecutor(self._threads, thread_name_prefix="network") as pool:
                 list(pool.map(fill, spans))
         return descriptors
+
+    def network(self) -> Any:
+        """The whole network as it is computed, before it is cut into parts of one precision."""
+        network = self._read()
+        return with_int8(network, self._ranges) if self._ranges is not None and self.precision == "int8" else network
 
     def beginnings(self, count: int) -> list[str]:
         """Tensors after ever longer beginnings of the trunk, where its precision can change."""
@@ -143,7 +152,7 @@ class OpenVINODescriber:
         return networks or None
 
     def _fresh(self, count: int, kept: Compiled | None) -> list[Any]:
-        network = self._read()
+        network = self.network()
         network.reshape([count, *self.size, 3])
         networks = []
         for number, (part, precision) in enumerate(cut(network, self._parts)):
@@ -151,6 +160,16 @@ class OpenVINODescriber:
             if kept is not None:
                 kept.write(number, networks[-1].export_model().getvalue())
         return networks
+
+    def _said_by_ranges(self, model: Path) -> Mapping[str, tuple[float, float]] | None:
+        """The ranges beside the model, with the agreement that was measured; ModelError where they belong to another model."""
+        found = Ranges.beside(model)
+        if found is None:
+            return None
+        if found.identity != self.about.identity:
+            raise ModelError(f"{ranges_file(model)} was made from another model than {model.name}; remove it, or make it anew.")
+        self.about = replace(self.about, agreement={**self.about.agreement, "int8": found.agreement})
+        return found.ranges
 
     def _settings(self, precision: str) -> dict[str, Any]:
         return {"INFERENCE_NUM_THREADS": self._threads, "NUM_STREAMS": self._threads, "INFERENCE_PRECISION_HINT": HINTS[precision]}
@@ -169,13 +188,13 @@ def chosen_precision(said: About, wanted: Precision, has_bfloat16: bool) -> str:
         if wanted not in ("auto", said.precision):
             raise ModelError(f"{said.name} was exported in {said.precision}, not {wanted}; give the model that it was made from.")
         wanted = "int8"
-    measured = said.agreement.get("bfloat16" if wanted == "auto" else wanted)
-    passed = measured is not None and measured.passed
+    passed = [lower for lower, measured in said.agreement.items() if measured.passed]
     if wanted == "auto":
-        return "bfloat16" if passed and has_bfloat16 else "float32"
-    if wanted == "int8" and said.precision != "int8":
+        return "int8" if "int8" in passed else "bfloat16" if "bfloat16" in passed and has_bfloat16 else "float32"
+    measured = said.agreement.get(wanted)
+    if wanted == "int8" and said.precision != "int8" and measured is None:
         raise ModelError(f"{said.name} has no int8 weights; make them with `sameplace export {said.name} --to openvino --int8`.")
-    if wanted != "float32" and not passed:
+    if wanted != "float32" and wanted not in passed:
         raise ModelError(
             f"{said.name} was to be computed in {wanted}, whose descriptors must agree with those in float32 by a cosine of "
             f"{AGREEMENT_WANTED} at the 5th percentile, but {_measured(measured)}; compute it in float32, or export it anew."

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from sameplace.errors import MissingExtra
 from sameplace.modelfile import About
+from sameplace.runtime.ranges import ranges_of, with_int8
 from sameplace.shapes import Array, UInt8
 
 
@@ -24,6 +26,21 @@ def quantise(graph: Path, file: Path, photos: UInt8[Array, "images height width 
 
     The aggregator behind the trunk, its softmax and norms, and the whitening stay as they are.
     """
+    _save(_library(), _quantised(graph, photos, about), file, about)
+
+
+def learnt_ranges(graph: Path, photos: UInt8[Array, "images height width 3"], about: About) -> dict[str, tuple[float, float]]:
+    """The ranges that the maps of the trunk take on the photos: all that `with_int8` needs besides the graph."""
+    return ranges_of(_quantised(graph, photos, about))
+
+
+def written_by_ranges(graph: Path, ranges: Mapping[str, tuple[float, float]], file: Path, about: About) -> None:
+    """Write a graph with the trunk in int8, by ranges that were learnt before."""
+    openvino = _library()
+    _save(openvino, with_int8(openvino.Core().read_model(str(graph)), ranges), file, about)
+
+
+def _quantised(graph: Path, photos: UInt8[Array, "images height width 3"], about: About) -> Any:
     openvino = _library()
     try:
         import nncf
@@ -35,7 +52,7 @@ def quantise(graph: Path, file: Path, photos: UInt8[Array, "images height width 
     kept = nncf.IgnoredScope(names=sorted(behind(network, about.features)), validate=False)
     logging.getLogger("nncf").setLevel(logging.ERROR)
     with redirect_stdout(sys.stderr):  # where its progress belongs
-        quantised = nncf.quantize(
+        return nncf.quantize(
             network,
             data,
             subset_size=len(photos),
@@ -43,7 +60,6 @@ def quantise(graph: Path, file: Path, photos: UInt8[Array, "images height width 
             preset=nncf.QuantizationPreset.MIXED,
             fast_bias_correction=True,
         )
-    _save(openvino, quantised, file, about)
 
 
 def behind(network: Any, features: str | None) -> set[str]:
