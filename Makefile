@@ -38,7 +38,7 @@ docs: $(VENV)/.complete  ## write the generated pages of docs/ and the README's 
 results: $(VENV)/.complete  ## evaluate every model and baseline on the photos that SAMEPLACE_DATA names, and write the tables
 	$(BIN)/python scripts/results.py
 
-benchmarks: $(VENV)/.complete  ## measure speed and memory, an hour on a quiet machine, and write docs/performance.md
+benchmarks: $(VENV)/.complete  ## measure speed and memory, an hour and a half on a quiet machine with 12 GB of disk to spare, and write docs/performance.md
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/performance.py
 
 clean:  ## drop the environment and everything else that was made

@@ -17,21 +17,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from runpy import run_path
-from tempfile import TemporaryDirectory
 from typing import Any
-
-import numpy as np
 
 from sameplace.evaluation.canvas import Canvas
 from sameplace.evaluation.report import write_json
-from sameplace.images import ImageSet
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS, RESULTS = ROOT / "benchmarks", ROOT / "results" / "benchmarks"
 PAGE, IMAGES = ROOT / "docs" / "performance.md", ROOT / "docs" / "images"
-PHOTOS, PLACED, INT8 = "PHOTOS", "PHOTOS/getty", "EXPORT.int8.xml"
-"""Stand for a folder of real photos, a folder in it whose photos have positions, and an int8 export of vgg16-vlad made on some."""
-MADE_OF, CALIBRATED_ON = "vgg16-vlad", 100
+PHOTOS, PLACED = "PHOTOS", "PHOTOS/getty"
+"""Stand for a folder of real photos, and a folder in it whose photos have positions."""
 Told = Mapping[str, Any]
 Row = tuple[str, ...]
 
@@ -50,35 +45,39 @@ class Run:
 
     def lacks(self, given: Mapping[str, str]) -> bool:
         """Whether it needs photos and there are none."""
-        return any(one in (PHOTOS, PLACED, INT8) and one not in given for one in self.arguments)
+        return any(one in (PHOTOS, PLACED) and one not in given for one in self.arguments)
 
 
-def search(rows: int) -> Run:
+def search(rows: int, *more: str) -> Run:
     """The search in so many drawn descriptors."""
-    return Run(name=f"search_speed.drawn.{rows}", script="search_speed", arguments=("--rows", str(rows)))
+    return Run(name=f"search_speed.drawn.{rows}", script="search_speed", arguments=("--rows", str(rows), *more))
 
 
-def description(model: str, count: int, *more: str) -> Run:
+def description(model: str, count: int, cores: int = 1) -> Run:
     """A model, from real photos on disk to descriptors."""
-    arguments = (model, PHOTOS, "--count", str(count), *more)
-    return Run(name=f"description_speed.{model}", script="description_speed", arguments=arguments)
+    arguments = (model, PHOTOS, "--count", str(count), "--cores", str(cores))
+    of_cores = "" if cores == 1 else f".{cores}-cores"
+    return Run(name=f"description_speed.{model}{of_cores}", script="description_speed", arguments=arguments)
 
 
 RUNS = (
     Run(name="layer_speed", script="layer_speed"),
-    description("efficientnet-lite0-vlad", 320),
-    description(MADE_OF, 96, "--rounds", "3", "--int8", INT8),
+    *(description("efficientnet-lite0-vlad", 320 * cores, cores) for cores in (1, 2)),
+    *(description("vgg16-vlad", 160 * cores, cores) for cores in (1, 2)),
     Run(name="description_loss.efficientnet-lite0-vlad", script="description_loss", arguments=("efficientnet-lite0-vlad", PLACED)),
-    Run(name=f"description_loss.{MADE_OF}", script="description_loss", arguments=(MADE_OF, PLACED, "--int8", INT8)),
-    Run(name="trunk_peak.vgg16-vlad", script="trunk_peak", arguments=(INT8,)),
+    Run(name="description_loss.vgg16-vlad", script="description_loss", arguments=("vgg16-vlad", PLACED)),
+    Run(name="trunk_peak.vgg16-vlad", script="trunk_peak", arguments=("vgg16-vlad",)),
     Run(name="decoding_speed", script="decoding_speed"),
+    Run(name="search_speed.real.1000000", script="search_speed", arguments=("--rows", "1000000", "--photos", PHOTOS)),
     *(search(rows) for rows in (10_000, 100_000, 1_000_000)),
+    search(10_000_000, "--queries", "60"),
     Run(name="score_pitts30k", script="score_pitts30k"),
     Run(name="panorama_tiles", script="panorama_tiles"),
     Run(name="training_speed_efficientnet-lite0", script="training_speed", arguments=("--threads", "1")),
     Run(name="training_speed_vgg16", script="training_speed", arguments=("--network", "vgg16", "--threads", "1")),
     Run(name="training_memory", script="training_memory"),
     Run(name="service_load", script="service_load"),
+    Run(name="service_cost", script="service_cost"),
     Run(name="scale_rates", script="scale_rates", arguments=(PHOTOS,)),
 )
 
@@ -95,21 +94,10 @@ def measure(run: Run, given: Mapping[str, str]) -> bool:
     return done.returncode == 0
 
 
-def of_photos(folder: Path, int8: bool) -> dict[str, str]:
-    """The photos that SAMEPLACE_DATA names and, where it is wanted, an int8 export made on some of them."""
+def of_photos() -> dict[str, str]:
+    """The photos that SAMEPLACE_DATA names."""
     photos = os.environ.get("SAMEPLACE_DATA")
-    if not photos:
-        return {}
-    if not int8:
-        return {PHOTOS: photos, PLACED: f"{photos}/getty"}
-    from sameplace import export
-
-    files = [file.path for file in ImageSet.open(photos, ask_tables=False).files]
-    some = [files[row] for row in np.random.default_rng(1).permutation(len(files))[: 2 * CALIBRATED_ON]]
-    print(f"{MADE_OF} is quantised on {CALIBRATED_ON} photos ...", file=sys.stderr, flush=True)
-    file = folder / f"{MADE_OF}.int8.xml"
-    export(MADE_OF, to="openvino", int8=True, calibration=some, at=file)
-    return {PHOTOS: photos, PLACED: f"{photos}/getty", INT8: str(file)}
+    return {PHOTOS: photos, PLACED: f"{photos}/getty"} if photos else {}
 
 
 def layer(told: Told) -> Iterator[Row]:
@@ -134,6 +122,7 @@ def described(told: Told) -> Iterator[Row]:
     rates, ratio = told["photos_a_second"], told["times_eager"]
     yield (
         f"`{told['model']}`, {told['precision']} ({told['runtime']}), {told['photos']} photos",
+        f"{told.get('cores_used', 1)}",
         f"{rates['sameplace']:.1f} photos a second beside {rates['eager']:.1f}",
         f"**{ratio['median']:.2f}** ({ratio['least']:.2f} to {ratio['most']:.2f})",
         f"{told['wanted_times_eager']:g}",
@@ -230,6 +219,16 @@ def served(told: Told) -> Iterator[Row]:
         yield (kind, facts, f"{told['errors']}")
 
 
+def asked_of_service(told: Told) -> Iterator[Row]:
+    """What each way of asking the service costs."""
+    for matcher, measured in told.items():
+        if isinstance(measured, dict) and "first" in measured:
+            for way, first in measured["first"].items():
+                again = measured["again"][way]
+                busy, waited = (f"{first[kind]:.0f}, {again[kind]:.0f}" for kind in ("busy_ms", "p50_ms"))
+                yield (way, f"`{matcher.split()[0]}`", busy, waited)
+
+
 def planned(told: Told) -> Iterator[Row]:
     """The rates of docs/scale.md."""
     for step in ("look", "look_large", "describe", "describe_large", "send"):
@@ -260,10 +259,10 @@ CLAIMS = (
     ),
     Claim(
         title="Photos to descriptors",
-        words="From files on disk, beside eager float32 torch with Pillow, one core, processor time; rounds take turns. Cosine: "
-        "how well the descriptors agree with those in float32 at the 5th percentile.",
+        words="From files on disk, beside eager float32 torch with Pillow: on one core by processor time, on two by the clock; "
+        "rounds take turns. Cosine: how well the descriptors agree with those in float32 at the 5th percentile.",
         files="description_speed.*.json",
-        columns=("model", "speed", "times eager", "wanted", "cosine"),
+        columns=("model", "cores", "speed", "times eager", "wanted", "cosine"),
         rows=described,
     ),
     Claim(
@@ -296,7 +295,7 @@ CLAIMS = (
         files="search_speed.*.json",
         columns=("descriptors", "time", "times flat", "recall@1", "recall@10", "bytes a photo", "building, s"),
         rows=searched,
-        plots=("search-growth.svg", "search-curve.svg"),
+        plots=("search-growth.svg", "search-curve-real.svg", "search-curve.svg"),
     ),
     Claim(
         title="Scoring",
@@ -332,6 +331,14 @@ CLAIMS = (
         files="service_load.json",
         columns=("request", "seconds", "errors"),
         rows=served,
+    ),
+    Claim(
+        title="What the service is asked",
+        words="Milliseconds of the processor and those that a client waits, the first time and when the same is asked again; one "
+        "question at a time, two cores, the default model.",
+        files="service_cost.json",
+        columns=("way", "local features", "processor, ms", "waited, ms"),
+        rows=asked_of_service,
     ),
     Claim(
         title="Rates to plan with",
@@ -398,8 +405,12 @@ def plots(results: Path) -> dict[str, Canvas]:
     found: dict[str, Canvas] = {}
     if len(runs) > 1:
         found["search-growth.svg"] = run_path(str(BENCHMARKS / "search_growth.py"))["drawn"](runs)
-    if runs:
-        found["search-curve.svg"] = run_path(str(BENCHMARKS / "search_curve.py"))["drawn"](runs[-1])
+    for name, files in {
+        "search-curve-real.svg": "search_speed.real.1000000.json",
+        "search-curve.svg": "search_speed.drawn.1000000.json",
+    }.items():
+        for path in results.glob(files):
+            found[name] = run_path(str(BENCHMARKS / "search_curve.py"))["drawn"](json.loads(path.read_text("utf-8")))
     return found
 
 
@@ -419,15 +430,14 @@ def main() -> int:
     asked = parser.parse_args()
     wanted = [] if asked.tables else [run for run in RUNS if run.name in asked.only]
     missed = []
-    with TemporaryDirectory() as folder:
-        given = of_photos(Path(folder), any(INT8 in run.arguments for run in wanted))
-        for run in wanted:
-            if run.lacks(given):
-                print(f"{run.name} needs real photos: let SAMEPLACE_DATA name their folder.", file=sys.stderr)
-                continue
-            print(f"{run.name} ...", file=sys.stderr, flush=True)
-            if not measure(run, given):
-                missed.append(run.name)
+    given = of_photos()
+    for run in wanted:
+        if run.lacks(given):
+            print(f"{run.name} needs real photos: let SAMEPLACE_DATA name their folder.", file=sys.stderr)
+            continue
+        print(f"{run.name} ...", file=sys.stderr, flush=True)
+        if not measure(run, given):
+            missed.append(run.name)
     write_page()
     if missed:
         print(f"Not reached what was wanted: {', '.join(missed)}.", file=sys.stderr)

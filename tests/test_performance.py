@@ -24,7 +24,7 @@ def test_the_page_of_performance_shows_the_figures_of_the_files(script) -> None:
 
 def test_the_plots_of_performance_show_the_figures_of_the_files(script) -> None:
     plots = script.plots(RESULTS)
-    assert set(plots) == {"search-growth.svg", "search-curve.svg"}
+    assert set(plots) == {"search-growth.svg", "search-curve-real.svg", "search-curve.svg"}
     for name, canvas in plots.items():
         assert (ROOT / "docs" / "images" / name).read_text("utf-8") == canvas.svg(), STALE
 
@@ -65,7 +65,7 @@ def test_a_busy_machine_is_told_from_a_quiet_one(script) -> None:
 
 def test_every_benchmark_is_run_by_make(script) -> None:
     scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    assert {run.script for run in script.RUNS} == scripts - {"search_growth", "search_curve"}
+    assert {run.script for run in script.RUNS} == scripts - {"search_growth", "search_curve", "search_data"}
     written = {
         path for claim in script.CLAIMS for run in script.RUNS if Path(f"{run.name}.json").match(claim.files) for path in [run]
     }
