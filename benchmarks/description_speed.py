@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (
         eager(encoder, photos[:BATCH], asked.cores),
         ours(photos[: -(-len(photos) // asked.rounds)]),
-    )  # compiled for all batches, and warm
+    )  # all compiled, and warm
     seconds: dict[str, list[float]] = {"eager": [], "sameplace": []}
     cosines = []
     for part in np.array_split(np.array(photos), asked.rounds):
