@@ -1,7 +1,7 @@
 """Which runtime a verb computes with, said to whoever waits for it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Parameter
 
@@ -10,13 +10,14 @@ from sameplace.cli.output import note, printable
 if TYPE_CHECKING:
     from sameplace.describer import Describer
 
+Runtime: TypeAlias = Literal["auto", "onnxruntime", "onnxruntime-cuda", "onnxruntime-coreml", "openvino", "torch"]
 RuntimeName = Annotated[
-    Literal["auto", "onnxruntime", "openvino", "torch"],
+    Runtime,
     Parameter(help="What computes the model; auto takes the quickest for the job that is installed, and says which."),
 ]
 
 
-def quickest(model: str | Path, runtime: Literal["auto", "onnxruntime", "openvino", "torch"], photos: int) -> "Describer":
+def quickest(model: str | Path, runtime: Runtime, photos: int) -> "Describer":
     """The model on the runtime that was asked for, or on the one that describes so many photos soonest."""
     from sameplace.models import choose, describer
 
