@@ -106,7 +106,7 @@ def main() -> None:
 def _run(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, list[int]]:
     config, learn_from, bias = SWITCHES[name]
     config = replace(config, seed=seed, keep="last")
-    streets = street_photos.learnt_from(arguments.data, street_photos.CHOOSING_LEARNS_FROM, config.reach)
+    streets = street_photos.learnt_from(arguments.data, [street_photos.CHOOSING_LEARNS_FROM], config.reach)
     part = street_photos.getty_part(arguments.data, *street_photos.CHOSEN_ON, name="getty, the part chosen on")
     encoder = starting_encoder(arguments.model, Start(learn_from=learn_from, assignment_bias=bias))
     to = arguments.to / f"run-{os.getpid()}"

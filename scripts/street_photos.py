@@ -1,6 +1,7 @@
 """The research photographs that published models learn from, divided by geography; none of them belongs to the repository."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,15 @@ LEARNT_FROM = (-85.0, 3.0)
 CHOSEN_ON = (-85.0, -35.0)
 CHOOSING_LEARNS_FROM = (-10.0, float("inf"))
 """While choices were made, this part of getty was learnt from, and the one above validated on."""
+FOLDS: Mapping[str, tuple[float, float]] = {
+    "west": (float("-inf"), -85.0),
+    "chosen on": CHOSEN_ON,
+    "middle": (-35.0, 10.0),
+    "east": (10.0, float("inf")),
+}
+"""Getty in four, each to be asked for by a model that learnt from the others; "chosen on" is where choices were made."""
+GAP = 25.0
+"""Metres between what is asked for and what is learnt from."""
 SEEN_FROM_ONE_SIDE = 40.0
 """Degrees between the headings of two photos of iiit_campus that may show the same place."""
 
@@ -51,8 +61,18 @@ def held_out(data: Path, where: str, metres: float = 5.0) -> Dataset:
     return getty_part(data, *part, name=f"getty held out {where}, {metres:g} m", metres=metres)
 
 
-def learnt_from(data: Path, part: tuple[float, float], reach: Reach, *, campuses: bool = False) -> Streets:
-    """A part of getty by position, campus_buildings by building, facades without anything known.
+def away_from(fold: tuple[float, float]) -> tuple[tuple[float, float], ...]:
+    """The parts of getty that lie a gap away from a fold, on both of its sides.
+
+    >>> away_from((-35.0, 10.0))
+    ((-inf, -60.0), (35.0, inf))
+    """
+    sides = ((float("-inf"), fold[0] - GAP), (fold[1] + GAP, float("inf")))
+    return tuple(side for side in sides if side[0] < side[1])
+
+
+def learnt_from(data: Path, parts: Sequence[tuple[float, float]], reach: Reach, *, campuses: bool = False) -> Streets:
+    """Parts of getty by position, campus_buildings by building, facades without anything known.
 
     With `campuses` also iiit_campus by position and heading, and koe_indoor by place, where the same place means another session:
     another day, or day and night.
@@ -63,7 +83,7 @@ def learnt_from(data: Path, part: tuple[float, float], reach: Reach, *, campuses
         ]
     facades = [ImageRecord(path=path) for path in sorted((data / "facades" / "images").rglob("*.jpg"))]
     sites = [
-        Streets.of(getty(data, *part), reach, name="getty"),
+        Streets.of([image for part in parts for image in getty(data, *part)], reach, name="getty"),
         Streets.of_places(buildings, name="campus_buildings"),
         Streets.of(facades, reach, name="facades"),
     ]
@@ -73,7 +93,8 @@ def learnt_from(data: Path, part: tuple[float, float], reach: Reach, *, campuses
             Streets.of_places(koe_indoor(data), name="koe_indoor"),
         ]
     names = ", ".join(site.name for site in sites[1:])
-    return replace(Streets.joined(*sites), name=f"getty ({part[0]:g} <= x_m < {part[1]:g}), {names}")
+    where = " or ".join(f"{part[0]:g} <= x_m < {part[1]:g}" for part in parts)
+    return replace(Streets.joined(*sites), name=f"getty ({where}), {names}")
 
 
 def iiit_campus(data: Path) -> list[ImageRecord]:

@@ -10,6 +10,7 @@ import argparse
 import ast
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,12 +49,19 @@ def main() -> None:
     parser.add_argument("--learn-from", default="block6")
     parser.add_argument("fields", nargs="*")
     arguments = parser.parse_intermixed_args()
-    changed = {name: _value(text) for name, _, text in (field.partition("=") for field in arguments.fields)}
+    changed = {name: value(text) for name, _, text in (field.partition("=") for field in arguments.fields)}
     config = replace(RECIPE, keep="best" if arguments.choose else "last", **changed)
     part = street_photos.CHOOSING_LEARNS_FROM if arguments.choose else street_photos.LEARNT_FROM
-    streets = street_photos.learnt_from(arguments.data, part, config.reach, campuses=not arguments.choose)
+    streets = street_photos.learnt_from(arguments.data, [part], config.reach, campuses=not arguments.choose)
     validation = street_photos.getty_part(arguments.data, *street_photos.CHOSEN_ON, name="getty, the part chosen on")
     encoder = starting_encoder(arguments.model, Start(learn_from=arguments.learn_from, keep_vocabulary=False))
+    print(streets.facts(), config, file=sys.stderr)
+    run = train(encoder, streets, validate_on=validation, to=arguments.to, config=config, maps=arguments.maps, progress=shown())
+    print(run.model)
+
+
+def shown() -> Callable[[Moment], None]:
+    """Says on one line where a training is, a few times a minute."""
     began, told = time.monotonic(), [0.0]
 
     def show(moment: Moment) -> None:
@@ -63,12 +71,11 @@ def main() -> None:
             figures = " ".join(f"{name} {value:.4g}" for name, value in moment.figures.items())
             print(f"{now - began:6.0f} s  {moment.stage} {moment.epoch}: {moment.done}/{moment.total}  {figures}", file=sys.stderr)
 
-    print(streets.facts(), config, file=sys.stderr)
-    run = train(encoder, streets, validate_on=validation, to=arguments.to, config=config, maps=arguments.maps, progress=show)
-    print(run.model)
+    return show
 
 
-def _value(text: str) -> object:
+def value(text: str) -> object:
+    """What a FIELD is changed to."""
     try:
         return ast.literal_eval(text)
     except ValueError:
