@@ -5,7 +5,8 @@
 The model before is the same trunk with the vocabulary and the whitening of the very photos that are learnt from. Every tile of the
 part asks for those of other panoramas. Told are recall@1 within 5 m and 10 m before and after, and by how many fewer queries are
 missed, with 95 % intervals (paired bootstrap over queries, which takes them for independent), for each part and for those together
-that no choice was made on. The last epoch counts. A part that FOLDER knows already is not trained again. FIELD=VALUE changes the configuration.
+that no choice was made on. The last epoch counts. A part that FOLDER knows already is not trained again.
+FIELD=VALUE changes the configuration.
 """
 
 import argparse
