@@ -1,7 +1,9 @@
 """Descriptions do not depend on how the work is cut up, and a bad photo costs nothing but itself."""
 
+import gc
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 
 from conftest import TinyDescriber
 from sameplace.description import describe
+from sameplace.images import read_image
 
 
 @pytest.fixture
@@ -138,3 +141,36 @@ def test_nothing_to_describe_is_no_batch_at_all(tiny_describer):
 def test_an_empty_batch_is_refused_with_its_cure(tiny_describer):
     with pytest.raises(ValueError, match="use 1 or more"):
         next(describe(["photo.jpg"], tiny_describer, batch=0))
+
+
+def test_who_is_left_to_the_garbage_collector_holds_nobody_up(photos, tiny_describer, monkeypatch):
+    """It runs in any thread at any time: here in the network's own, while it hands out a photo to be decoded."""
+    collect = threading.Event()
+    plain = Future.__init__
+
+    def collecting(self):
+        plain(self)
+        if collect.is_set() and threading.current_thread().name.startswith("describe"):
+            collect.clear()
+            gc.collect()
+
+    class Holder:
+        pass
+
+    def slowly(source, size):
+        time.sleep(0.005)
+        return read_image(source, size)
+
+    monkeypatch.setattr("sameplace.description.batches.read_image", slowly)
+    monkeypatch.setattr(Future, "__init__", collecting)
+    holder = Holder()
+    holder.itself, holder.answer = holder, describe(photos * 20, tiny_describer, batch=4, workers=2)
+    next(holder.answer)
+    gc.disable()
+    try:
+        del holder
+        collect.set()
+        assert threads_end()
+    finally:
+        gc.enable()
+    assert not collect.is_set()

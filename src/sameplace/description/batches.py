@@ -47,8 +47,9 @@ def describe(
     turns = count()  # a decoder's buffers stay on its memory node; OpenVINO sees to the network's own
     decoders = ThreadPoolExecutor(workers or usable_cores(), "decode", initializer=lambda: stay_on_a_node(next(turns)))
     network = ThreadPoolExecutor(1, thread_name_prefix="describe")
+    left = Left()
     try:
-        images = _decoded_ahead(decoders, sources, describer.size, ahead=2 * batch)
+        images = _decoded_ahead(decoders, sources, describer.size, 2 * batch, left)
 
         def work(first: int) -> Described:
             names = [called(source, row) for row, source in enumerate(sources[first : first + batch], first)]
@@ -65,25 +66,38 @@ def describe(
             yield last.result()
             if progress is not None:
                 progress(len(sources), len(sources))
-    finally:  # without waiting: Python's collector of garbage may get here in the very thread that the network waits for
+    finally:
+        # Python's collector of garbage may get here in any thread: in one that the network waits for, so that nothing is waited
+        # for; or in the network's own while it hands out a photo and holds the decoders' lock, so that they are only told.
+        left.now = True
         network.shutdown(wait=False, cancel_futures=True)
-        decoders.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass
+class Left:
+    """Whether nobody wants more photos; without a lock."""
+
+    now: bool = False
 
 
 def _decoded_ahead(
-    pool: ThreadPoolExecutor, sources: Sequence[str | Path | bytes | View], size: tuple[int, int], ahead: int
+    pool: ThreadPoolExecutor, sources: Sequence[str | Path | bytes | View], size: tuple[int, int], ahead: int, left: Left
 ) -> Iterator[NDArray[np.uint8] | ImageError]:
-    """The photos in order, while the pool already works on the next ones."""
+    """The photos in order, while the pool already works on the next ones; the pool's threads end with it."""
     waiting: deque[Future[NDArray[np.uint8] | ImageError]] = deque()
     for source in sources:
-        waiting.append(pool.submit(_decoded, source, size))
+        if left.now:
+            return
+        waiting.append(pool.submit(_decoded, source, size, left))
         if len(waiting) > ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _decoded(source: str | Path | bytes | View, size: tuple[int, int]) -> NDArray[np.uint8] | ImageError:
+def _decoded(source: str | Path | bytes | View, size: tuple[int, int], left: Left) -> NDArray[np.uint8] | ImageError:
+    if left.now:
+        return ImageError("Nobody wants it any more.")
     try:
         return read_image(source, size)
     except ImageError as error:
