@@ -22,7 +22,9 @@ class OtherDevice(RealSession):
     starts = True
     wrong = 0.0
 
-    def __init__(self, graph: str, options: onnxruntime.SessionOptions, providers: list[tuple[str, dict[str, str]]]) -> None:
+    def __init__(
+        self, graph: str | bytes, options: onnxruntime.SessionOptions, providers: list[tuple[str, dict[str, str]]]
+    ) -> None:
         super().__init__(graph, options, providers=[CPU])
         self.asked.append(providers)
         self.names = [name for name, _ in providers]
@@ -69,7 +71,12 @@ def test_a_device_that_describes_otherwise_is_refused(devices: type[OtherDevice]
 def test_a_device_that_does_not_start_is_told_and_nothing_is_done_without_it(devices: type[OtherDevice]) -> None:
     devices.starts = False
     with pytest.raises(ModelError, match=r'could not start CUDAExecutionProvider; .* runtime="onnxruntime"'):
-        models.describer(photos=1000)
+        models.describer(runtime="onnxruntime-cuda")
+
+
+def test_auto_takes_no_device_that_does_not_start(devices: type[OtherDevice]) -> None:
+    devices.starts = False
+    assert "cuda" not in models.choose(models.DEFAULT_MODEL, photos=1000).runtime
 
 
 def test_many_photos_go_to_cuda_and_few_stay(devices: type[OtherDevice]) -> None:

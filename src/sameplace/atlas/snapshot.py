@@ -228,7 +228,10 @@ def _calibration(folder: Path, manifest: Manifest) -> Calibration | None:
         return None
     path = folder / manifest.calibration.file
     try:
-        return Calibration.from_bytes(path.read_bytes())
+        known, dim = Calibration.from_bytes(path.read_bytes()), manifest.model.dim
+        if known.centre is not None and len(known.centre) != dim:
+            raise ValueError(f"a centre of {dim} numbers was wanted, got {len(known.centre)}")
+        return known
     except (KeyError, TypeError, ValueError) as error:
         raise AtlasError(
             f"{path} is damaged ({type(error).__name__}: {error}); restore it from a copy, or index the photos again into a new "

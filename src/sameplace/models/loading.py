@@ -107,12 +107,10 @@ def choose(name_or_file: str | Path, *, runtime: Runtime = "auto", photos: int |
 def _quickest(model: Path, on_openvino: Path, photos: int) -> Choice:
     """Between the runtimes that need no torch."""
     if photos >= FEW:
-        from sameplace.runtime.onnx import available
+        from sameplace.runtime.onnx import starts
 
-        if available("cuda"):
-            return Choice(
-                runtime="onnxruntime-cuda", file=model, why="ONNX Runtime was built for CUDA, the quickest for many photos"
-            )
+        if starts("cuda"):
+            return Choice(runtime="onnxruntime-cuda", file=model, why="on the CUDA device, the quickest for many photos")
     if find_spec("openvino") is None:
         why = "the quickest that is installed; OpenVINO is quicker for many photos: pip install 'sameplace[fast]'"
         return Choice(runtime="onnxruntime", file=model, why=why)

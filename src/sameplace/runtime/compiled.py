@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sameplace.errors import SameplaceError
-from sameplace.runtime.ranges import ranges_file
+from sameplace.runtime.ranges import ROUNDING, ranges_file
 
 ENVIRONMENT = "SAMEPLACE_CACHE"
 LIMIT_BYTES = 1_000_000_000
@@ -40,7 +40,7 @@ class Compiled:
         self.folder = folder / "compiled"
         files = [file.stat() for file in (graph, ranges_file(graph)) if file.exists()]
         made_from = [(status.st_size, status.st_mtime_ns) for status in files]
-        depends_on = (graph.absolute(), made_from, precision, _release(), _machine())
+        depends_on = (graph.absolute(), made_from, precision, ROUNDING, _release(), _machine())
         self._key = hashlib.blake2b(repr(depends_on).encode(), digest_size=16).hexdigest()
 
     def kept(self) -> bool:

@@ -24,9 +24,28 @@ SAME = 0.999
 """The cosine by which each of a few drawn images must agree with the CPU before another device is used."""
 
 
+NOTHING = bytes.fromhex(
+    "08083a370a100a016112016222084964656e746974791201675a0f0a0161120a0a08080112040a020801620f0a0162120a0a08080112040a0208014204"
+    "0a001011"
+)
+"""The smallest graph: a number that stays as it is."""
+
+
 def available(device: Device) -> bool:
-    """Whether the ONNX Runtime that is installed was built for a device; that there is one shows when a model is loaded."""
+    """Whether the ONNX Runtime that is installed was built for a device."""
     return PROVIDERS[device][0] in onnxruntime.get_available_providers()
+
+
+def starts(device: Device) -> bool:
+    """Whether a device is there and works as far as a graph that computes nothing can tell; that takes a second."""
+    if not available(device):
+        return False
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        return PROVIDERS[device][0] in _session(NOTHING, options, device).get_providers()
+    except Exception:  # the runtime's exceptions share no base class but this
+        return False
 
 
 class OnnxDescriber:
@@ -52,7 +71,7 @@ class OnnxDescriber:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what goes wrong is told by the error
         try:
-            self._session = _session(graph, options, device)
+            self._session = _session(str(graph), options, device)
         except Exception as failure:  # the runtime's exceptions share no base class but this
             raise ModelError(
                 f"ONNX Runtime cannot load {graph}; get the model's files again, or export it anew. ({failure})"
@@ -61,7 +80,7 @@ class OnnxDescriber:
         self.name, self.identity, self.size = self.about.name, self.about.identity, self.about.size
         self.dim = int(self._session.get_outputs()[0].shape[1])
         if device != "cpu":
-            self._check_beside_the_cpu(_session(graph, options, "cpu"), device)
+            self._check_beside_the_cpu(_session(str(graph), options, "cpu"), device)
 
     def describe(self, images: UInt8[Array, "batch height width 3"]) -> Float32[Array, "batch dim"]:
         """Descriptors of upright RGB images of the model's size, each of unit length."""
@@ -85,6 +104,6 @@ class OnnxDescriber:
             )
 
 
-def _session(graph: Path, options: onnxruntime.SessionOptions, device: Device) -> onnxruntime.InferenceSession:
+def _session(graph: str | bytes, options: onnxruntime.SessionOptions, device: Device) -> onnxruntime.InferenceSession:
     providers = [PROVIDERS[device]] if device == "cpu" else [PROVIDERS[device], PROVIDERS["cpu"]]
-    return onnxruntime.InferenceSession(str(graph), options, providers=[(name, dict(asked)) for name, asked in providers])
+    return onnxruntime.InferenceSession(graph, options, providers=[(name, dict(asked)) for name, asked in providers])

@@ -21,6 +21,8 @@ from sameplace.shapes import Array, Float32
 SUFFIX = ".int8.json"
 """The end of the file's name, beside the model of the same name."""
 FORMAT_VERSION = 1
+ROUNDING = 1
+"""To be counted on whenever the same ranges give another network, so that none that was compiled before is used."""
 MAP_LEVELS, WEIGHT_STEPS = 256, 127.0
 TINY = 1e-30  # weights that are all smaller count as zeros
 FIRST_WEIGHT_STEPS = 63.5
@@ -57,7 +59,8 @@ class Ranges:
             if version > FORMAT_VERSION:
                 raise ModelError(f"{file} has format {version}, this sameplace reads up to {FORMAT_VERSION}; upgrade sameplace.")
             ranges = {name: (float(low), float(high)) for name, (low, high) in said.pop("ranges").items()}
-            return cls(**said | {"ranges": ranges, "agreement": Agreement(**said["agreement"])})
+            cosine, photos = float(said["agreement"]["cosine"]), int(said["agreement"]["images"])
+            return cls(**said | {"ranges": ranges, "agreement": Agreement(cosine=cosine, images=photos)})
         except (KeyError, TypeError, ValueError, AttributeError) as broken:
             raise ModelError(f"{file} does not hold the ranges of a model; remove it, or get it again.") from broken
 
