@@ -1,5 +1,7 @@
 """The descriptors that search_speed.py searches: drawn ones, and real ones that are moved a little."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ class Drawn:
 
     def __init__(self, rows: int, dim: int, noise: float, seed: int, views: int = 10, districts: int = 200) -> None:
         self.rng = np.random.default_rng(seed)
-        self.noise, self.views, self.places = noise, views, -(-rows // views)
+        self.dim, self.noise, self.views, self.places = dim, noise, views, -(-rows // views)
         spectrum = np.arange(1, dim + 1) ** -0.5
         self.spectrum = (spectrum / np.linalg.norm(spectrum)).astype(np.float32)
         self.asking = np.random.default_rng((seed, 2))  # queries are the same whether the rows are drawn before them or not
@@ -50,6 +52,7 @@ class Real:
     def __init__(self, known: Float32[Array, "photos dim"], jitter: float, seed: int) -> None:
         self.rng, self.asking = np.random.default_rng(seed), np.random.default_rng((seed, 2))
         self.known, self.jitter = unit(known), np.float32(jitter)
+        self.dim = known.shape[1]
 
     def part(self, first: int, last: int) -> Float32[Array, "views dim"]:
         """The rows from first up to but without last."""
@@ -71,12 +74,26 @@ def unit(rows: Float32[Array, "rows dim"]) -> Float32[Array, "rows dim"]:
     return scaled
 
 
+def settle(folder: Path, settings: Mapping[str, object]) -> None:
+    """Make sure that a folder keeps what these settings made, and nothing else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "settings.json"
+    if not file.exists():
+        if strange := sorted(path.name for path in folder.iterdir() if path.name != "unfinished.json"):
+            raise SystemExit(f"{folder} holds {strange[0]} but does not say of which settings; name a new --folder.")
+        new = file.with_name("unfinished.json")
+        new.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        new.replace(file)
+    kept = json.loads(file.read_text("utf-8"))
+    if others := [f"{name} {kept.get(name)}, not {value}" for name, value in settings.items() if kept.get(name) != value]:
+        raise SystemExit(f"{folder} is of {'; '.join(others)}; ask for the same or name another --folder.")
+
+
 def written(source: Drawn | Real, rows: int, file: Path) -> Float16[Array, "rows dim"]:
     """All rows in a file, mapped; the file of an earlier run where there is one."""
     if not file.exists():
         new = file.with_name("unfinished.npy")
-        dim = source.queries(1).shape[1]
-        descriptors = np.lib.format.open_memmap(new, "w+", np.dtype("<f2"), (rows, dim))
+        descriptors = np.lib.format.open_memmap(new, "w+", np.dtype("<f2"), (rows, source.dim))
         for first in range(0, rows, ROWS_AT_ONCE):
             descriptors[first : first + ROWS_AT_ONCE] = source.part(first, min(first + ROWS_AT_ONCE, rows))
         descriptors.flush()
@@ -92,6 +109,8 @@ def described(photos: Path, model: str, file: Path) -> Float32[Array, "photos di
     if not file.exists():
         paths = [found.path for found in ImageSet.open(photos, ask_tables=False).files]
         batches = describe(paths, models.describer(model))
-        np.save(file, np.concatenate([batch.descriptors for batch in batches]))
+        new = file.with_name("unfinished_photos.npy")
+        np.save(new, np.concatenate([batch.descriptors for batch in batches]))
+        new.replace(file)
     kept: Float32[Array, "photos dim"] = np.load(file)
     return kept

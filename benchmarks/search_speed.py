@@ -25,6 +25,7 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "SAM
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -36,7 +37,7 @@ from typing import Any
 
 import faiss
 import numpy as np
-from search_data import ROWS_AT_ONCE, Drawn, Real, described, written
+from search_data import ROWS_AT_ONCE, Drawn, Real, described, settle, written
 
 from sameplace.evaluation.provenance import provenance
 from sameplace.evaluation.report import write_json
@@ -106,14 +107,26 @@ def paired(
 
 def built(descriptors: Float16[Array, "rows dim"], folder: Path, lists: int | None, seed: int) -> tuple[Approximate, float]:
     """The index, as it is opened from its files, and what its building took of one core; those of an earlier run where they are."""
-    at, building = folder / "index", folder / "building.json"
+    at, building, unfinished = folder / "index", folder / "building.json", folder / "unfinished"
     if not building.exists():
+        for left in (at, unfinished):  # of a run that was broken off
+            shutil.rmtree(left, ignore_errors=True)
         start = time.process_time()
         index = Approximate.build([descriptors], lists=lists, seed=seed)
         spent = time.process_time() - start
-        index.save(at)
-        write_json(building, {"building_seconds": round(spent, 1)})
+        index.save(unfinished)
+        unfinished.rename(at)
+        write_json(folder / "unfinished.json", {"building_seconds": round(spent, 1)})
+        (folder / "unfinished.json").replace(building)
     return Approximate.open(at, [descriptors]), json.loads(building.read_text("utf-8"))["building_seconds"]
+
+
+def settings(asked: argparse.Namespace) -> dict[str, object]:
+    """All that decides about descriptors and index, as it is kept beside them."""
+    told: dict[str, object] = {"rows": asked.rows, "seed": asked.seed, "lists": asked.lists or lists_for(asked.rows)}
+    if asked.photos is None:
+        return told | {"descriptors": "drawn", "dim": asked.dim, "noise": asked.noise}
+    return told | {"descriptors": "real", "photos": str(asked.photos.resolve()), "model": asked.model, "jitter": asked.jitter}
 
 
 def quartiles(values: Sequence[float]) -> dict[str, Any]:
@@ -143,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     source: Drawn | Real
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
+        settle(folder, settings(asked))
         if asked.photos is None:
             source, what = Drawn(asked.rows, asked.dim, asked.noise, asked.seed), "drawn"
         else:

@@ -1,7 +1,10 @@
 """Approximate search finds what exact search finds, nearly always, and never what was removed or filtered out."""
 
+import runpy
 import subprocess
 import sys
+from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,6 +169,28 @@ def test_many_lists_are_learnt_and_filled_by_groups_and_find_as_much(monkeypatch
     assert nearest[1].mean() < 1.05 * nearest[0].mean()
 
 
+@pytest.mark.parametrize("noise", [0, 3e-4], ids=["copies", "nearly copies"])
+@pytest.mark.parametrize("share", [0.8, 0.95, 1.0])
+def test_photos_that_are_mostly_copies_of_one_are_learnt_and_found(share, noise):
+    # FAISS ended the process ("invalid cluster assignment"), so that a child is asked.
+    program = f"""
+import numpy as np
+from sameplace.search import Approximate
+rng = np.random.default_rng(0)
+database = rng.standard_normal((65_536, 16)).astype(np.float32)
+database[rng.random(len(database)) < {share}] = database[0]
+database += np.float32({noise}) * rng.standard_normal(database.shape, np.float32)
+database = (database / np.linalg.norm(database, axis=1, keepdims=True)).astype(np.float16)
+index = Approximate.build([database], lists=1024)
+assert index.codes[0].index.invlists.compute_ntotal() == len(database), "each in a list"
+asked = np.unique(database, axis=0)[:50].astype(np.float32)
+found = index.search(asked, 1).similarities[:, 0]
+assert (found > 0.998 * np.square(asked).sum(axis=1)).all(), found
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
 def test_the_same_seed_builds_the_same_index():
     one, other, another = (Approximate.build([DATABASE[:2000]], lists=4, seed=seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.search(QUERIES, 10).rows, other.search(QUERIES, 10).rows)
@@ -236,3 +261,77 @@ def test_without_faiss_it_says_what_to_install(monkeypatch):
 def test_importing_search_loads_no_faiss():
     program = "import sys, sameplace.search, sameplace.atlas; sys.exit('faiss' in sys.modules)"
     assert not subprocess.run([sys.executable, "-c", program], check=False).returncode
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    folder = Path(__file__).parent.parent / "benchmarks"
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "SAMEPLACE_THREADS"):
+        monkeypatch.setenv(name, "1")  # it sets them, for itself alone
+    monkeypatch.syspath_prepend(folder)
+    return runpy.run_path(str(folder / "search_speed.py"))
+
+
+@pytest.mark.parametrize("kind", ["drawn", "real"])
+def test_a_benchmark_that_goes_on_asks_the_same_queries_as_a_fresh_one(benchmark, tmp_path, kind):
+    def source():
+        return benchmark["Drawn"](100, 8, 0.9, 0) if kind == "drawn" else benchmark["Real"](views(50, dim=8), 0.6, 0)
+
+    fresh, going_on = source(), source()
+    rows = [benchmark["written"](one, 100, tmp_path / "descriptors.npy") for one in (fresh, going_on)]
+    np.testing.assert_array_equal(*rows)
+    np.testing.assert_array_equal(fresh.queries(9), going_on.queries(9))
+
+
+def test_a_benchmark_goes_on_in_a_folder_of_its_own_settings_alone(benchmark, tmp_path):
+    asked = {"rows": 100, "seed": 0, "lists": None, "photos": None, "dim": 8, "noise": 0.9, "model": "one", "jitter": 0.6}
+    settle, settings = benchmark["settle"], benchmark["settings"]
+    for photos in (None, tmp_path):
+        folder = tmp_path / ("drawn" if photos is None else "real")
+        settle(folder, settings(Namespace(**asked | {"photos": photos})))
+        settle(folder, settings(Namespace(**asked | {"photos": photos})))
+        others = {"seed": 1, "rows": 200, "lists": 7, "photos": tmp_path / "others"}
+        others |= {"dim": 9, "noise": 0.5} if photos is None else {"model": "two", "jitter": 0.5}
+        for name, value in others.items():
+            with pytest.raises(SystemExit, match="ask for the same or name another --folder"):
+                settle(folder, settings(Namespace(**asked | {"photos": photos, name: value})))
+    (tmp_path / "older").mkdir()
+    (tmp_path / "older" / "descriptors.npy").write_bytes(b"of whatever settings")
+    with pytest.raises(SystemExit, match="does not say of which settings"):
+        settle(tmp_path / "older", settings(Namespace(**asked)))
+
+
+def test_a_benchmark_that_was_broken_off_while_it_saved_builds_again(benchmark, tmp_path, monkeypatch):
+    save = Approximate.save
+
+    def broken_off(index, folder):
+        save(index, folder)
+        (Path(folder) / "codes.faiss").write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Approximate, "save", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        benchmark["built"](DATABASE, tmp_path, None, 0)
+    monkeypatch.setattr(Approximate, "save", save)
+    for _ in range(2):
+        index, seconds = benchmark["built"](DATABASE, tmp_path, None, 0)
+        assert len(index) == len(DATABASE)
+        assert seconds >= 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["building.json", "index"]
+
+
+def test_photos_whose_descriptors_were_half_written_are_described_again(benchmark, tmp_path, monkeypatch):
+    names = benchmark["described"].__globals__
+    monkeypatch.setitem(names, "ImageSet", Namespace(open=lambda *_, **__: Namespace(files=())))
+    monkeypatch.setitem(names, "models", Namespace(describer=lambda model: None))
+    monkeypatch.setitem(names, "describe", lambda *_: [Namespace(descriptors=QUERIES)])
+
+    def full(file, array):
+        Path(file).write_bytes(b"half of it")
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "save", full)
+        with pytest.raises(OSError, match="No space"):
+            benchmark["described"](tmp_path, "one", tmp_path / "photos.npy")
+    np.testing.assert_array_equal(benchmark["described"](tmp_path, "one", tmp_path / "photos.npy"), QUERIES)

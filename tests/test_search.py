@@ -73,6 +73,30 @@ def test_memory_stays_bounded_while_the_database_grows():
     assert peak < 4 << 20
 
 
+@pytest.mark.parametrize("precision", [np.float16, np.float32])
+@pytest.mark.parametrize("filtered", [False, True])
+def test_memory_stays_bounded_however_long_and_many_the_descriptors(precision, filtered):
+    queries, database = np.zeros((1024, 2048), np.float32), np.zeros((300, 2048), precision)
+    queries[:, 0] = database[:, 0] = 1  # 8 MB of queries
+    present = np.arange(300) % 2 == 0 if filtered else None
+    exact(queries[:1], [database], top=5, present=present)  # what is compiled at the first call is not counted
+    tracemalloc.start()
+    exact(queries, [database], top=5, present=present, bytes_at_once=1 << 22)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 22
+
+
+def test_queries_in_single_precision_are_not_enlarged_for_halves():
+    queries, rows = np.ones((40, 1000), np.float32), np.ones((80, 1000), np.float32)
+    Comparing(queries, rows=80).similarities(rows)
+    tracemalloc.start()
+    Comparing(queries, rows=80).similarities(rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < queries.nbytes
+
+
 def test_exact_is_an_index_and_counts_what_can_be_found():
     index: Index = Exact(blocks=[np.eye(3, dtype=np.float16)], present=np.array([True, False, True]))
     assert len(index) == 2

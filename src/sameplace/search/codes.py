@@ -26,6 +26,9 @@ GROUPED_FROM = 1024
 """Lists; for so many the nearest to a descriptor is sought in the groups of them that are nearest, not among all."""
 LISTS_A_GROUP, GROUPS_PROBED = 8, 16
 """97 of 100 descriptors then get the list that is nearest indeed, and the others one that is nearly so, in a sixth of the time."""
+ONE_PLACE = 1e-3
+"""Squared distance, of the descriptors' own mean square, within which groups are copies of each other: single precision resolves
+1e-6, FAISS' k-means moves copies apart by up to 1e-4, and the groups of photos that differ are some tenths apart."""
 ROWS_AT_ONCE = 16_384
 QUERIES_FOR_THREADS = 32
 BYTES_AT_ONCE = 1 << 20
@@ -110,7 +113,7 @@ class Codes:
         """Code descriptors under these numbers."""
         _faiss().omp_set_num_threads(usable_cores())
         every = self.index.quantizer
-        if self.lists >= GROUPED_FROM and len(descriptors) >= GROUPED_FROM:
+        if self.lists >= GROUPED_FROM and len(descriptors) >= GROUPED_FROM and self._grouped is not None:
             self.index.quantizer = self._grouped
         try:
             for start in range(0, len(descriptors), ROWS_AT_ONCE):
@@ -121,9 +124,11 @@ class Codes:
 
     @cached_property
     def _grouped(self) -> Any:
-        """Finds the list of a descriptor among the centroids, which are grouped."""
+        """Finds the list of a descriptor among the centroids, which are grouped; None where they cannot be."""
         centroids = self.index.quantizer.reconstruct_n(0, self.lists)
         grouped = _groups(centroids, self.lists, 0)
+        if _crowded(grouped, centroids):
+            return None
         grouped.add(centroids)
         grouped.make_direct_map()  # coding asks for the centroid of a list
         return grouped
@@ -150,12 +155,13 @@ class Codes:
 
 
 def _centroids(turned: Float32[Array, "rows descriptor"], lists: int, seed: int) -> Any:
-    """The centroids of many lists by k-means, in which grouped centroids are looked through in every round."""
+    """The centroids of many lists by k-means, in which grouped centroids are looked through in every round, where they can be."""
     faiss = _faiss()
     parameters = faiss.ClusteringParameters()
     _asked_of(parameters, lists, seed)
     clustering = faiss.Clustering(turned.shape[1], lists, parameters)
-    clustering.train(turned, _groups(turned, lists, seed))
+    groups = _groups(turned, lists, seed)
+    clustering.train(turned, faiss.IndexFlatL2(turned.shape[1]) if _crowded(groups, turned) else groups)
     return faiss.vector_to_array(clustering.centroids).reshape(lists, turned.shape[1])
 
 
@@ -168,6 +174,16 @@ def _groups(learnt_from: Float32[Array, "rows descriptor"], lists: int, seed: in
     index.nprobe = GROUPS_PROBED
     index.train(learnt_from)
     return index
+
+
+def _crowded(groups: Any, learnt_from: Float32[Array, "rows descriptor"]) -> bool:
+    """Whether as many groups as are probed lie in one place, as where most photos are copies of one.
+
+    All that are probed may then be empty: a descriptor gets no list, over which FAISS' k-means ends the process.
+    """
+    distances, _ = groups.quantizer.search(groups.quantizer.reconstruct_n(0, groups.nlist), min(groups.nprobe, groups.nlist))
+    mean_square = np.vdot(learnt_from, learnt_from) / len(learnt_from)
+    return bool(distances[:, -1].min() <= ONE_PLACE * mean_square)
 
 
 def _asked_of(parameters: Any, lists: int, seed: int) -> None:

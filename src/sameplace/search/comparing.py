@@ -1,5 +1,6 @@
 """The similarities of queries to pieces of a database in half or single precision, computed in single precision."""
 
+from functools import cached_property
 from threading import Lock
 
 import numpy as np
@@ -31,18 +32,29 @@ class Comparing:
 
     def __init__(self, queries: Float32[Array, "queries descriptor"], *, rows: int) -> None:
         self.queries = queries
-        self._enlarged = queries * FROM_HALF if np.abs(queries).max(initial=0) < ENLARGED_UP_TO else None
-        self._bits = np.empty((rows, queries.shape[1]), np.int32)
+        self._rows = rows
+        self._can_enlarge = bool(max(queries.max(initial=0), -queries.min(initial=0)) < ENLARGED_UP_TO)
 
     def similarities(self, piece: Float[Array, "rows descriptor"]) -> Float32[Array, "queries rows"]:
         """The inner products with some rows, at the most as many as there is memory for."""
-        if piece.dtype != np.float16 or self._enlarged is None or not _finite(piece):
+        if piece.dtype != np.float16 or not self._can_enlarge or not _finite(piece):
             return self.queries @ np.asarray(piece, dtype=np.float32).T
-        bits = self._bits[: len(piece)]
+        singles = self._singles[: len(piece)]
+        bits = singles.view(np.int32)
         bits[...] = piece.view(np.int16)
         np.left_shift(bits, SHIFT, out=bits)
         np.bitwise_and(bits, KEPT_BITS, out=bits)
-        return self._enlarged @ bits.view(np.float32).T
+        found: Float32[Array, "queries rows"] = self._enlarged @ singles.T
+        return found
+
+    # Of single precision neither is needed, and of long descriptors each takes megabytes.
+    @cached_property
+    def _enlarged(self) -> Float32[Array, "queries descriptor"]:
+        return self.queries * FROM_HALF
+
+    @cached_property
+    def _singles(self) -> Float32[Array, "rows descriptor"]:
+        return np.empty((self._rows, self.queries.shape[1]), np.float32)
 
 
 def _finite(halves: Float16[Array, "rows descriptor"]) -> bool:

@@ -10,12 +10,16 @@ from sameplace.search.index import Blocks, Found
 from sameplace.shapes import Array, Bool, Float, Float32, Int64
 
 BYTES_AT_ONCE = 1 << 25
-"""Working memory of a search beyond its answer: a chunk of descriptors in single precision and its similarities."""
+"""Working memory of a search beyond its answer: a chunk of descriptors in single precision, its similarities, and the queries as
+halves meet them.
+"""
 CACHED_BYTES = 1 << 22
 """A chunk in single precision that stays in the processor's cache between its making and its use."""
 LEAST_ROWS = 256
 """A chunk of long descriptors has so many, cached or not: with fewer the loop takes the time and not the matrix product."""
 QUERIES_AT_ONCE = 1024
+QUERIES_SHARE = 4
+"""Long queries are so few at once that they take no more than this part of the working memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,8 +64,9 @@ def exact(
     rows = sum(len(block) for block in database)
     check(queries, database, top, rows, present)
     columns = min(top, rows if present is None else int(present.sum()))
-    slabs = range(0, len(queries), QUERIES_AT_ONCE)
-    parts = [_search(queries[first : first + QUERIES_AT_ONCE], database, columns, present, bytes_at_once) for first in slabs]
+    slab = min(QUERIES_AT_ONCE, max(1, bytes_at_once // (QUERIES_SHARE * 4 * max(1, queries.shape[1]))))
+    slabs = range(0, len(queries), slab)
+    parts = [_search(queries[first : first + slab], database, columns, present, bytes_at_once) for first in slabs]
     empty = Found(similarities=np.empty((0, columns), np.float32), rows=np.empty((0, columns), np.int64))
     return Found(
         similarities=np.concatenate([empty.similarities, *(part.similarities for part in parts)]),
@@ -81,7 +86,7 @@ def check(
         )
     if present is not None and len(present) != rows:
         raise ValueError(f"`present` speaks of {len(present)} rows, but the database has {rows}; give one truth value a row.")
-    if not np.isfinite(queries).all():
+    if not (np.isfinite(queries.min(initial=0)) and np.isfinite(queries.max(initial=0))):  # no mask of them all is made
         raise ValueError("Some queries hold numbers that are not finite; leave out photos that their model could not describe.")
 
 
@@ -96,7 +101,9 @@ def _search(
     rows = np.full((len(queries), columns), -1, np.int64)
     if columns:
         dim = queries.shape[1]
-        at_once = min(max(LEAST_ROWS, CACHED_BYTES // (4 * dim)), max(1, bytes_at_once // (4 * (dim + len(queries)))))
+        left = bytes_at_once - 4 * queries.size
+        # A row stands there in single precision, in half where others beside it are left out, with its similarities and their test.
+        at_once = min(max(LEAST_ROWS, CACHED_BYTES // (4 * dim)), max(1, left // (6 * dim + 5 * len(queries))))
         comparing = Comparing(queries, rows=at_once)
         for numbers, descriptors in _chunks(database, at_once, present):
             _keep_best(comparing.similarities(descriptors), numbers, similarities, rows)
