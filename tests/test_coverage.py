@@ -3,11 +3,15 @@
 import json
 
 import numpy as np
+import pytest
 
+from conftest import TinyDescriber
+from milvus_fake import FakeMilvus
 from sameplace import Atlas
 from sameplace.atlas import writer
 from sameplace.atlas.manifest import Model
 from sameplace.cli.app import run
+from test_atlas import draw
 from test_calibration import DIM, streets, unit, write
 
 
@@ -60,6 +64,33 @@ def test_a_part_that_was_seen_in_one_light_is_told_where_others_were_seen_in_sev
     write(tmp_path / "atlas", np.vstack([look(), look(), look()]), np.vstack([points, points, far]), times)
     weak = {part.weakness for part in Atlas.open(tmp_path / "atlas").coverage() if part.position.x_m > 4000}
     assert weak == {"one light"}
+
+
+@pytest.mark.parametrize("flags", [["--root", "x"], ["--radius", "10"], ["--burst"], ["--thorough"], ["--plots", "x"]])
+def test_flags_that_examine_something_else_are_not_passed_over(flags, tmp_path, capsys):
+    assert run(["show", str(tmp_path), "--coverage", *flags]) == 2
+    assert "--coverage looks at an atlas, and --root, --radius, --burst, --thorough and --plots do not" in capsys.readouterr().err
+
+
+def test_the_coverage_of_an_empty_atlas_is_refused_in_one_sentence(tmp_path, capsys):
+    atlas = tmp_path / "atlas"
+    writer.create(atlas, Model(name="drawn", identity="drawn", dim=DIM, size=(8, 8), source="drawn"))
+    for flags in ([], ["--json"], ["--map", str(tmp_path / "weak.html")]):
+        assert run(["show", str(atlas), "--coverage", *flags]) == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert f"The atlas {atlas} holds no photos yet; add some with `sameplace index PHOTOS --to {atlas}`." in printed.err
+    assert not (tmp_path / "weak.html").exists()
+
+
+def test_an_emptied_atlas_on_a_server_is_called_by_its_address(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pymilvus")
+    town, fake = "milvus://server.example/town", FakeMilvus()
+    monkeypatch.setattr("pymilvus.MilvusClient", lambda uri, token, timeout: fake)
+    draw(tmp_path, ["a.jpg", "b.jpg"])
+    assert Atlas.build(tmp_path, at=town, model=TinyDescriber()).remove(tmp_path) == 2
+    assert run(["show", town, "--coverage", "--json"]) == 1
+    assert f"The atlas {town} holds no photos yet" in capsys.readouterr().err
 
 
 def test_an_empty_atlas_has_no_parts(tmp_path):

@@ -129,6 +129,64 @@ def test_a_track_needs_the_time_of_a_video_and_says_how_to_give_it(street, tmp_p
         atlas.locate_walk([film], track=track, began=START.replace(hour=16, tzinfo=None))
 
 
+@pytest.fixture
+def unlooked(monkeypatch):
+    """Nothing may be described."""
+
+    def describe(*_, **__):
+        raise AssertionError("the work had begun")
+
+    monkeypatch.setattr("sameplace.atlas.atlas.describe", describe)
+
+
+def test_a_wrong_clock_is_told_before_the_work(street, tmp_path, unlooked):
+    folder, photos = street
+    film = filmed(tmp_path / "walk.avi", photos)
+    track = Track.read(walked_with(tmp_path / "walk.gpx", [(52.5 + STEP * house, 13.4) for house in range(HOUSES)]))
+    atlas = Atlas.open(folder)
+    with pytest.raises(PositionError, match=r"tells of 0 of 12; .*--camera-ahead 2:00"):
+        atlas.locate_walk([film], track=track, began=START + timedelta(hours=2))
+    with pytest.raises(PositionError, match="tells of 2 of 6;"):
+        atlas.locate_walk([film], track=track, began=START + timedelta(seconds=9), every=2.0)
+    late = [timed(photo, tmp_path / photo.name, START + timedelta(hours=2)) for photo in photos[:2]]
+    with pytest.raises(PositionError, match=r"tells of 0 of 2; .*--camera-ahead 2:00"):
+        atlas.locate_walk(late, track=track)
+
+
+def test_a_video_of_unknown_length_is_judged_by_its_frames_and_not_by_its_beginning(street, tmp_path, monkeypatch):
+    folder, photos = street
+    film = filmed(tmp_path / "walk.avi", photos)
+    track = Track.read(walked_with(tmp_path / "walk.gpx", [(52.5 + STEP * house, 13.4) for house in range(HOUSES)]))
+    for said in (0.0, 1e7):
+        monkeypatch.setattr("sameplace.atlas.foresight.length", lambda _, said=said: said)
+        answers = Atlas.open(folder).locate_walk([film], track=track, began=START - timedelta(seconds=3))
+        assert len(answers) == HOUSES
+
+
+def test_what_cannot_be_read_is_said_of_it_and_not_that_it_tells_no_time(street, tmp_path):
+    folder, photos = street
+    track = Track.read(walked_with(tmp_path / "walk.gpx", [(52.5 + STEP * house, 13.4) for house in range(HOUSES)]))
+    atlas = Atlas.open(folder)
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    broken = [tmp_path / "nope.mp4", tmp_path / "empty.mp4", tmp_path / "nope.jpg"]
+    reasons = [answer.reason for answer in atlas.locate_walk(broken, track=track)]
+    assert reasons == [answer.reason for answer in atlas.locate_walk(broken)]
+    assert reasons[0].startswith(f"There is no video at {broken[0]}")
+    with pytest.raises(PositionError, match="no photo that can be read says when it was taken"):
+        atlas.locate_walk([*broken, photos[0]], track=track)
+    good = timed(photos[0], tmp_path / "good.jpg", START)
+    assert isinstance(atlas.locate_walk([*broken, good], track=track)[-1], Estimate)
+
+
+def test_a_track_is_not_passed_over_where_the_only_photo_with_a_time_is_torn(street, tmp_path):
+    folder, photos = street
+    track = Track.read(walked_with(tmp_path / "walk.gpx", [(52.5 + STEP * house, 13.4) for house in range(HOUSES)]))
+    torn = timed(photos[0], tmp_path / "torn.jpg", START)
+    torn.write_bytes(torn.read_bytes()[:-400])
+    with pytest.raises(PositionError, match="no photo that can be read says when it was taken"):
+        Atlas.open(folder).locate_walk([torn, photos[1]], track=track)
+
+
 def test_a_clock_that_is_ahead_is_as_good_as_one_that_is_right(street, tmp_path):
     folder, photos = street
     atlas = Atlas.open(folder)

@@ -125,6 +125,8 @@ def test_a_doctype_is_refused_before_anything_in_it_grows(tmp_path):
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "walk.gpx is no GPX file, or is cut off"),
         (document([(52.5, 13.4, stamp(0))])[:-20], "walk.gpx is no GPX file, or is cut off"),
         ("<kml><Document/></kml>", "was expected as GPX, but is kml instead; export the track as GPX"),
+        (document([], head=HEAD.replace("UTF-8", "GB2312")), r"walk.gpx is no GPX file, or is cut off \(multi-byte .* at line 1\)"),
+        (document([], head=HEAD.replace("UTF-8", "foo")), r"walk.gpx is no GPX file, or is cut off \(unknown encoding: foo at"),
         (document([]), "it holds no track points"),
         (document([(52.5, 13.4, None)] * 3), "none of its 3 track points has a time; export the track itself, with its times"),
         (document([(152.5, 13.4, stamp(0))]), "at line 2 of walk.gpx has no position that can be understood .*lat '152.5'"),

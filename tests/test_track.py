@@ -95,6 +95,7 @@ def test_the_posteriors_are_those_of_every_way_there_is_and_of_the_errors_that_i
     seen = [rng.normal(size=len(places)) for places in points]
     told, seconds = rng.uniform(-80, 80, (photos, 3)), np.cumsum(rng.uniform(1, 90, photos))
     told[rng.random(photos) < 0.3] = np.nan
+    anew = np.isfinite(told[:, 0]) & np.r_[True, np.isnan(told[:-1, 0])] & (rng.random(photos) < 0.7)
     left, deviation, reach = np.exp(-np.diff(seconds) / DRIFT_SECONDS), 25.0, rng.uniform(5, 50, photos - 1)
 
     def density(error, expected, variance):
@@ -113,11 +114,11 @@ def test_the_posteriors_are_those_of_every_way_there_is_and_of_the_errors_that_i
             if photo and np.isfinite(off[photo - 1, 0]):
                 kept = left[photo - 1]
                 odds *= density(off[photo], kept * off[photo - 1], deviation**2 * (1 - kept**2))
-            else:
+            elif anew[photo]:
                 odds *= density(off[photo], 0, deviation**2)
         for photo, place in enumerate(way):
             wanted[photo][place] += odds
-    found = posteriors(points, seen, reach, Drift(told=told, left=left, deviation=deviation))
+    found = posteriors(points, seen, reach, Drift(told=told, left=left, anew=anew, deviation=deviation))
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_allclose(one, other / other.sum(), rtol=1e-8)
 
@@ -126,6 +127,47 @@ def test_a_track_that_may_be_off_by_anything_changes_nothing(twins):
     snapshot, photos, _, times = twins
     lost = track(range(0, 80, 4), np.random.default_rng(1).normal(scale=1e4, size=(20, 2)), deviation=np.inf)
     assert list(walked(snapshot, photos, times, 5.0, lost)) == list(walked(snapshot, photos, times, 5.0))
+
+
+def steady(times, offset=40.0):
+    """The odds of having stood still so many metres beside a track that stood still, over those of having stood on it."""
+    there, here = np.zeros((1, 3)), np.array([[offset, 0.0, 0.0]])
+    seconds = np.arange(-1000.0, 1000.0, 10)
+    drift = Drift.of(track(seconds, np.zeros((len(seconds), 2))), times, np.zeros(3))
+    logarithms = [
+        sum(float(drift.alone(photo, point)[0]) for photo in range(len(times)))
+        + sum(float(drift.step(photo, point, point)[0, 0]) for photo in range(len(times) - 1))
+        for point in (here, there)
+    ]
+    return logarithms[0] - logarithms[1]
+
+
+def test_photos_without_a_time_do_not_make_a_steady_offset_count_more_often():
+    every = [Moment(seconds=NOON + second) for second in range(20)]
+    gaps = [moment if second % 2 == 0 else None for second, moment in enumerate(every)]
+    pairs = [moment if second % 3 else None for second, moment in enumerate(every)]
+    once = steady(every[:1])
+    assert once < -1
+    for times in (every, gaps, pairs, [None, *every], [*gaps, None, Moment(seconds=NOON, within="walk.mp4"), *gaps]):
+        assert steady(times) == pytest.approx(once, abs=0.2)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 900), min_size=1, max_size=30, unique=True).map(sorted))
+def test_an_error_counts_anew_a_minute_later_and_no_sooner(seconds):
+    counted, last = 0, -np.inf
+    for second in seconds:
+        if second - last >= DRIFT_SECONDS:
+            counted, last = counted + 1, second
+    alone = [time for second in seconds for time in (Moment(seconds=NOON + second), None)]
+    assert steady(alone) == pytest.approx(counted * steady(alone[:1]))
+
+
+def test_a_track_that_may_be_off_by_anything_says_nothing_of_two_photos_of_one_second(twins):
+    snapshot, photos, _, times = twins
+    lost = track(range(0, 80, 4), np.zeros((20, 2)), deviation=np.inf)
+    together = [*times[:5], times[4], *times[6:]]
+    assert list(walked(snapshot, photos, together, 5.0, lost)) == list(walked(snapshot, photos, together, 5.0))
 
 
 def test_photos_and_a_drifting_track_together_beat_each_alone(twins):
@@ -162,6 +204,11 @@ def test_times_that_do_not_meet_are_one_sentence_with_the_time_zone_that_would_e
         one_hour.told(moments([-19_800 + 60, -19_800 + 3000]))
     with pytest.raises(PositionError, match=r"ahead of UTC .* \(ahead=7200, --camera-ahead 2:00\)"):
         track(range(0, 3600, 30), np.zeros((120, 2)), ahead=3600.0).told(moments([7300, 8000, 10_700]))
+    wrong = track(range(0, 3600, 30), np.zeros((120, 2)), ahead=7200.0)
+    with pytest.raises(PositionError, match=r"if the camera's clock showed UTC, leave out ahead=7200 \(--camera-ahead 2:00\)\.$"):
+        wrong.told(moments([60, 800, 3000]))
+    with pytest.raises(PositionError, match=r"clock showed UTC, leave out ahead=-5405 \(--camera-ahead -1:30\)\.$"):
+        track(range(0, 3600, 30), np.zeros((120, 2)), ahead=-5405.0).told(moments([60, 800, 3000]))
     with pytest.raises(PositionError, match=r"goes from 2024-06-12 12:03:00 .*; give the track of this walk, or say by how much"):
         one_hour.told(moments([400_000, 400_030]))
     with pytest.raises(PositionError, match="tells of 1 of 3"):  # half a walk at the wrong hour would be worse than no track
@@ -170,8 +217,12 @@ def test_times_that_do_not_meet_are_one_sentence_with_the_time_zone_that_would_e
 
 def test_a_track_needs_times_and_latitudes():
     known = track([0], [[0, 0]])
-    with pytest.raises(PositionError, match=r"no photo says when it was taken; give the originals .* \(began, --began\)"):
+    with pytest.raises(
+        PositionError, match=r"no photo that can be read says when it was taken; give the originals .* \(began, --began\)"
+    ):
         known.check("earth", [None, Moment(seconds=3.0, within="walk.mp4")])
+    with pytest.raises(PositionError, match="no photo that can be read says when it was taken"):
+        known.told([None, Moment(seconds=3.0, within="walk.mp4")])
     with pytest.raises(PositionError, match="the atlas holds local metres"):
         known.check("local", moments([0]))
     known.check("earth", moments([None, 0]))

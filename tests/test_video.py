@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from sameplace.errors import ImageError, MissingExtra
 from sameplace.images import read_image
-from sameplace.images.video import AGE_OF_MOV, began, clock, frame_named, frames, is_video, still
+from sameplace.images.mp4 import AGE_OF_MOV
+from sameplace.images.video import START, began, check_video, clock, frame_named, frames, is_video, length, still
 from sameplace.pages import picture
 
 cv2 = pytest.importorskip("cv2")
@@ -127,6 +128,36 @@ def test_a_video_is_known_by_its_first_bytes_or_its_name(ramp, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"\0\0\0\x18ftypcrx \0\0\0\1crx isom",  # Canon's CR3
+        b"GIF89a\x40\0\x40\0",
+        b"GIF87a\x40\0\x40\0",
+        b"\xff\xd8\xff\xe1\x47\x10Exif\0\0",  # 18 kB of EXIF
+        b"II*\0\x47\0\0\0",
+        b"MM\0*\x47\0\0\0",
+        b"RIFF\x47\0\0\0WEBPVP8 ",
+    ],
+)
+def test_no_photo_is_taken_for_a_video_whatever_bytes_stand_where_packets_would_begin(start, tmp_path):
+    content = bytearray(start.ljust(START + 100, b"\x47"))
+    (tmp_path / "photo").write_bytes(content)
+    assert not is_video(tmp_path / "photo")
+    with pytest.raises(ImageError, match="is no video that can be read"):
+        check_video(tmp_path / "photo")
+
+
+def test_a_transport_stream_is_a_video_and_one_g_or_two_are_none(tmp_path):
+    stream = written(tmp_path / "walk.ts", [grey(number) for number in range(30)], code="mp4v")
+    packets = [stream.read_bytes()[start : start + 188] for start in range(0, 188 * 9, 188)]
+    (tmp_path / "plain").write_bytes(b"".join(packets))
+    (tmp_path / "stamped").write_bytes(b"".join(b"\0\0\0\7" + packet for packet in packets))  # as camcorders write M2TS
+    (tmp_path / "two").write_bytes(b"".join(packets[:2]) + bytes(500))
+    assert [is_video(tmp_path / name) for name in ("plain", "stamped", "two")] == [True, True, False]
+    assert [frame.seconds for frame in frames(stream, SIZE)] == pytest.approx([0.0, 1.0, 2.0], abs=0.15)
+
+
 def test_an_mp4_tells_when_it_began_and_another_video_does_not(tmp_path):
     moment = datetime(2024, 6, 12, 14, 3, tzinfo=UTC).timestamp()
     video = written(tmp_path / "walk.mp4", [grey(9)] * 3, code="mp4v")
@@ -189,6 +220,57 @@ def test_of_a_video_that_was_cut_off_the_frames_come_that_are_there(ramp, tmp_pa
     assert [next(following).seconds for _ in range(2)] == [0.0, 1.0]
     with pytest.raises(ImageError, match=r"cut.avi was cut off: it ends after 00:0[12]\.\d of 00:05\.0"):
         list(following)
+
+
+def trimmed(path, to, seconds, left):
+    """The same MP4 with its beginning hidden by the edit list, as phones trim videos."""
+    content = bytearray(path.read_bytes())
+    for kind, place in (("mvhd", 20), ("tkhd", 24), ("elst", 12)):  # thousandths of a second
+        at = content.find(kind.encode()) + place
+        content[at : at + 4] = struct.pack(">I", int(1000 * left))
+    at, scale = content.find(b"elst") + 16, content.find(b"mdhd") + 16
+    content[at : at + 4] = struct.pack(">I", int(seconds * struct.unpack(">I", content[scale : scale + 4])[0]))
+    to.write_bytes(content)
+    return to
+
+
+def test_a_video_whose_beginning_was_trimmed_is_whole(tmp_path):
+    whole = written(tmp_path / "whole.mp4", [grey(2 * number) for number in range(100)], code="mp4v")
+    video = trimmed(whole, tmp_path / "trimmed.mp4", 6.0, 4.0)
+    found = list(frames(video, SIZE))
+    assert [frame.pixels.mean() for frame in found] == pytest.approx([120, 140, 160, 180], abs=5)
+    assert [length(one) for one in (whole, video)] == [10.0, 4.0]
+
+
+def test_a_header_that_knows_no_length_or_that_of_the_sound_promises_no_more_than_what_is_stored(tmp_path):
+    content = bytearray(written(tmp_path / "whole.mp4", [grey(9)] * 30, code="mp4v").read_bytes())
+    at = content.find(b"mvhd") + 20
+    for units in (0, 2**32 - 1, 60_000):
+        content[at : at + 4] = struct.pack(">I", units)
+        (tmp_path / "other.mp4").write_bytes(content)
+        assert length(tmp_path / "other.mp4") == 3.0
+        assert len(list(frames(tmp_path / "other.mp4", SIZE))) == 3
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems refuse such names")
+def test_a_name_that_is_not_utf_8_is_one_sentence_and_does_not_end_the_process(ramp, tmp_path):
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    odd.mkdir()
+    (odd / "walk.avi").write_bytes(ramp.read_bytes())
+    code = (
+        "import os, sys, sameplace.images.video as v\n"
+        "video = os.fsdecode(os.fsencode(sys.argv[1]))\n"
+        "for ask in (lambda: list(v.frames(video, (8, 8))), lambda: v.still(video, 0.0, 8)):\n"
+        "    try: ask()\n"
+        "    except v.ImageError as error: print(error)\n"
+        "print(v.length(video))"
+    )
+    told = subprocess.run([sys.executable, "-c", code, str(odd / "walk.avi")], capture_output=True, text=True, check=False)
+    assert told.returncode == 0
+    *sentences, seconds = told.stdout.splitlines()
+    assert len(sentences) == 2
+    assert all(one.endswith("is not written in UTF-8, as OpenCV needs it; rename the video or its folder.") for one in sentences)
+    assert seconds == "0.0"
 
 
 @settings(deadline=None, max_examples=25)

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from sameplace import models
+from sameplace.atlas import foresight
 from sameplace.atlas.answering import FOUND, LEVEL, FoundPhoto, Wanted, estimate
 from sameplace.atlas.calibration import FALSE_ACCEPT, doubt
 from sameplace.atlas.coverage import Part, coverage
 from sameplace.atlas.estimate import Estimate
 from sameplace.atlas.manifest import MANIFEST, Model, check_describer
-from sameplace.atlas.sights import Film, Sight, expected, moments, sights
+from sameplace.atlas.sights import Film, Sight, expected, sights
 from sameplace.atlas.snapshot import Snapshot
 from sameplace.atlas.summary import summary
 from sameplace.atlas.track import Track
@@ -246,7 +247,7 @@ class Atlas:
         snapshot = self._snapshot
         film = Film(size=self._describer().size, every=every, began=began)
         if track is not None:
-            track.check(self.frame, list(moments(photos, film)))
+            foresight.check(track, self.frame, photos, film)
 
         def find(some: Sequence[str | Path | bytes]) -> Iterator[FoundPhoto | Problem]:
             return self._found(snapshot, some, where, max(top, FOUND), workers)

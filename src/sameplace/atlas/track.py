@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 
 from sameplace.errors import PositionError
 from sameplace.geo import EARTH, Positions
 from sameplace.images.gpx import read_gpx
-from sameplace.shapes import Array, Float64
+from sameplace.shapes import Array, Bool, Float64
 
 DEVIATION_M = 30.0
 """The standard deviation of a phone's position between houses."""
@@ -33,6 +34,8 @@ TOLD_PART = 0.5
 """Where the track speaks of fewer of the photos, a clock is wrong, or it is another walk's track."""
 QUARTER = 900.0
 """Time zones differ by a multiple of these seconds."""
+LEAST_AHEAD = 30.0
+"""A clock that is off by fewer seconds is right, as far as a flag in hours and minutes can say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,19 +89,20 @@ class Track:
                 f"{self.name} tells latitudes and longitudes, but the atlas holds local metres, and nobody knows where they are; "
                 f"leave out the track, or index the photos with lat and lon."
             )
-        if not any(moment is not None and not moment.within for moment in moments):
+        if not any(map(_known, moments)):
             raise PositionError(
-                f"{self.name} can be compared by time alone, but no photo says when it was taken; give the originals with their "
-                f"EXIF, and for a video that does not say when it began, the time (began, --began)."
+                f"{self.name} can be compared by time alone, but no photo that can be read says when it was taken; give the "
+                f"originals with their EXIF, and for a video that does not say when it began, the time (began, --began)."
             )
 
     def told(self, moments: Sequence[Moment | None]) -> Float64[Array, "photos 3"]:
         """The points in metres (see `Positions.metric`) that it names for photos, NaN where it does not know.
 
-        PositionError where it speaks of less than half of those whose time is known.
+        PositionError where it speaks of less than half of those whose time is known, or none is.
         """
-        known = [moment is not None and not moment.within for moment in moments]
-        asked = np.array([moment.seconds - self.ahead for moment in moments if moment is not None and not moment.within])
+        self.check(None, moments)
+        known = list(map(_known, moments))
+        asked = np.array([moment.seconds - self.ahead for moment in moments if _known(moment)])
         after = np.clip(np.searchsorted(self.times, asked), 1, max(len(self.times) - 1, 1))
         before, after = after - 1, np.minimum(after, len(self.times) - 1)
         first, last = self.times[before], self.times[after]
@@ -116,12 +120,15 @@ class Track:
     def _strange(self, asked: Float64[Array, " photos"], there: int) -> str:
         """What is wrong with the times, and what may help."""
         ahead = self.ahead + self._zone(asked)
-        cure = (
-            f"if the camera's clock was {'ahead of' if ahead > 0 else 'behind'} UTC by a time zone, say so "
-            f"(ahead={ahead:.0f}, --camera-ahead {_hours(ahead)})"
-            if ahead != self.ahead
-            else "give the track of this walk, or say by how much the camera's clock was ahead of UTC (ahead, --camera-ahead)"
-        )
+        if ahead == self.ahead:
+            cure = "give the track of this walk, or say by how much the camera's clock was ahead of UTC (ahead, --camera-ahead)"
+        elif abs(ahead) < LEAST_AHEAD:
+            cure = f"if the camera's clock showed UTC, leave out ahead={self.ahead:.0f} (--camera-ahead {_hours(self.ahead)})"
+        else:
+            side = "ahead of" if ahead > 0 else "behind"
+            cure = (
+                f"if the camera's clock was {side} UTC by a time zone, say so (ahead={ahead:.0f}, --camera-ahead {_hours(ahead)})"
+            )
         return (
             f"{self.name} goes from {_said(self.times[0])} to {_said(self.times[-1])} UTC and the photos from {_said(asked.min())} "
             f"to {_said(asked.max())}, so that it tells of {there} of {len(asked)}; {cure}."
@@ -146,6 +153,8 @@ class Drift:
     """Where the track says that the photos were taken; NaN where it does not know."""
     left: Float64[Array, " _steps"]
     """What is left of a photo's error at the next one, from 0 to 1."""
+    anew: Bool[Array, " photos"]
+    """Photos whose error counts as a new one, as no step leads to them from another that the track knows."""
     deviation: float
 
     @classmethod
@@ -153,17 +162,19 @@ class Drift:
         """What a track says of photos, in metres from an origin."""
         lapses = [lapse(one, other) for one, other in pairwise(moments)]
         left = np.exp(-np.array([np.inf if seconds is None else seconds for seconds in lapses], np.float64) / DRIFT_SECONDS)
-        return cls(told=track.told(moments) - origin, left=left, deviation=track.deviation)
+        told = track.told(moments) - origin
+        return cls(told=told, left=left, anew=_anew(told, moments), deviation=track.deviation)
 
     def alone(self, photo: int, points: Float64[Array, "_ 3"]) -> Float64[Array, " _"]:
         """Logarithms of the odds of a photo's places, where the step before does not say them."""
-        if np.isnan(self.told[photo, 0]) or (photo and not np.isnan(self.told[photo - 1, 0])):
+        if not self.anew[photo]:
             return np.zeros(len(points))
         return _odds(np.square(points - self.told[photo]).sum(axis=1), self.deviation**2 + LEAST_M**2)
 
     def step(self, photo: int, here: Float64[Array, "here 3"], there: Float64[Array, "there 3"]) -> Float64[Array, "here there"]:
         """Logarithms of the odds of the steps from a photo's places to those of the next."""
-        if np.isnan(self.told[photo : photo + 2, 0]).any():
+        # Of infinity a second later nothing can be computed, and such a track says nothing.
+        if np.isnan(self.told[photo : photo + 2, 0]).any() or np.isinf(self.deviation):
             return np.zeros((len(here), len(there)))
         left = self.left[photo]
         expected = left * (here - self.told[photo])
@@ -178,6 +189,28 @@ def lapse(one: Moment | None, other: Moment | None) -> float | None:
     (2.0, None)
     """
     return None if one is None or other is None or one.within != other.within else abs(other.seconds - one.seconds)
+
+
+def _known(moment: Moment | None) -> TypeGuard[Moment]:
+    """Whether it is known when that was, and not only how long after the beginning of a video."""
+    return moment is not None and not moment.within
+
+
+def _anew(told: Float64[Array, "photos 3"], moments: Sequence[Moment | None]) -> Bool[Array, " photos"]:
+    """Photos whose error counts as a new one: the first that the track knows, and after a gap those DRIFT_SECONDS later.
+
+    Sooner, it is the error that has counted before the gap. Were it to count again, a steady offset would outvote the photos as
+    soon as every second one had no time.
+    """
+    anew, last = np.zeros(len(told), np.bool_), -np.inf
+    for photo, moment in enumerate(moments):
+        if moment is None or np.isnan(told[photo, 0]):
+            continue
+        step = photo > 0 and not np.isnan(told[photo - 1, 0])
+        anew[photo] = not step and abs(moment.seconds - last) >= DRIFT_SECONDS
+        if step or anew[photo]:
+            last = moment.seconds
+    return anew
 
 
 def _odds(squared: Float64[Array, "*any"], variance: float) -> Float64[Array, "*any"]:

@@ -50,6 +50,10 @@ def show(
     from sameplace import datasets, training
 
     if coverage:
+        if root is not None or burst or thorough or plots is not None or radius != 25.0:
+            raise UsageError(
+                "--coverage looks at an atlas, and --root, --radius, --burst, --thorough and --plots do not: leave them out."
+            )
         _show_coverage(what, map, json)
         return
     known = {dataset.name: dataset for dataset in datasets.known()}
@@ -131,8 +135,11 @@ def _show_coverage(folder: str, map: Path | None, json: bool) -> None:
     """The parts of an atlas that are weak, one line each: where, why, how many photos, and one of them."""
     from sameplace.atlas import Atlas
     from sameplace.atlas.coverage import REASONS
+    from sameplace.errors import AtlasError
 
     atlas = Atlas.open(folder)
+    if not len(atlas):
+        raise AtlasError(f"The atlas {atlas.path} holds no photos yet; add some with `sameplace index PHOTOS --to {atlas.path}`.")
     parts = atlas.coverage()
     if map is not None:
         from sameplace.atlas.page import write_page

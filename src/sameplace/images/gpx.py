@@ -126,8 +126,11 @@ def _parsed(path: Path) -> _Points:
             while chunk := file.read(CHUNK):
                 parser.Parse(chunk)
             parser.Parse(b"", True)
-    except expat.ExpatError as error:
+    except PositionError:
+        raise
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two of an encoding that is unknown, or not read
+        reason = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else str(error)
         raise PositionError(
-            f"{path.name} is no GPX file, or is cut off ({expat.ErrorString(error.code)} at line {error.lineno}); export it again."
+            f"{path.name} is no GPX file, or is cut off ({reason} at line {parser.ErrorLineNumber}); export it again."
         ) from error
     return points

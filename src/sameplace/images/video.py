@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from sameplace.errors import ImageError, MissingExtra
+from sameplace.images.mp4 import film_header
 from sameplace.images.reading import PIXEL_LIMIT, RESAMPLING
 from sameplace.shapes import Array, UInt8
 from sameplace.threads import usable_cores
@@ -24,12 +25,15 @@ VIDEO_SUFFIXES: Final = frozenset(
 )
 """Names of videos; whether such a file is one its first bytes tell."""
 SIGNATURE: Final = re.compile(
-    rb"....(ftyp(?!hei[cxms]|hev[cxms]|mif1|msf1|avif)|moov|mdat|wide|free|skip)"  # MP4, MOV and their kin, but no HEIC
-    rb"|\x1a\x45\xdf\xa3|RIFF....AVI |\x00\x00\x01[\xba\xb3]|FLV\x01|OggS|\x30\x26\xb2\x75|G.{187}G|....G.{191}G",
+    # MP4, MOV and their kin, but no HEIC and no raw photo of Canon's.
+    rb"....(ftyp(?!hei[cxms]|hev[cxms]|mif1|msf1|avif|crx )|moov|mdat|wide|free|skip)"
+    rb"|\x1a\x45\xdf\xa3|RIFF....AVI |\x00\x00\x01[\xba\xb3]|FLV\x01|OggS|\x30\x26\xb2\x75"
+    # Packets of MPEG-TS begin with nothing but a G, which photos (GIF, JPEG, TIFF, WebP) may have there by chance.
+    rb"|(?!GIF8[79]a|\xff\xd8\xff|II\*\0|MM\0\*|RIFF)(G.{187}G.{187}G|....G.{191}G.{191}G)",
     re.DOTALL,
 )
 """How containers begin that hold pixels themselves: a playlist, which ffmpeg would follow to other files and hosts, is none."""
-START: Final = 256
+START: Final = 400
 """Bytes that it needs."""
 NAME: Final = re.compile(r"(?P<video>.+) @ (?:(?P<hours>\d+):)?(?P<minutes>\d\d):(?P<seconds>\d\d\.\d+)", re.DOTALL)
 """What a `Frame` is called."""
@@ -38,10 +42,6 @@ CUT_PART = 0.05
 """A video that ends by more than both before its header says was cut off; less may be sound that outlasts the picture."""
 LONGEST: Final = 1e7
 """Seconds, four months: what says more of a video is broken."""
-AGE_OF_MOV: Final = 2_082_844_800
-"""Seconds from 1904, when MOV and MP4 begin to count, to 1970."""
-MOST_BOXES = 10_000
-"""Boxes of a file that are looked through: an honest one has a few thousand where it is cut into fragments."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,7 +85,7 @@ def frames(video: str | Path, size: tuple[int, int], *, every: float = EVERY, pi
     if not every > 0:
         raise ValueError(f"More than 0 seconds between frames were wanted, got every={every:g}; 1 is usual.")
     name = Path(video).name
-    _recognise(Path(video))
+    check_video(video)
     digits = 1 if every >= 0.5 else 3
     with _capture(Path(video)) as capture:
         _limit(capture, name, pixel_limit)
@@ -103,7 +103,7 @@ def frames(video: str | Path, size: tuple[int, int], *, every: float = EVERY, pi
                 due = last
         if last is None:
             raise ImageError(f"{name} holds no frame that can be decoded; copy it again from where it came from.")
-        _whole(capture, name, last)
+        _whole(capture, Path(video), last)
 
 
 def frame_named(name: str) -> tuple[Path, float] | None:
@@ -119,7 +119,7 @@ def frame_named(name: str) -> tuple[Path, float] | None:
 
 def still(video: str | Path, seconds: float, longest: int, *, pixel_limit: int = PIXEL_LIMIT) -> UInt8[Array, "height width 3"]:
     """The frame at a time, upright, in its own shape and at most so large; ImageError where there is none."""
-    _recognise(Path(video))
+    check_video(video)
     with _capture(Path(video)) as capture:
         _limit(capture, Path(video).name, pixel_limit)
         # A little earlier, for names are rounded; ffmpeg decodes from the key frame before.
@@ -128,8 +128,19 @@ def still(video: str | Path, seconds: float, longest: int, *, pixel_limit: int =
         if not found:
             raise ImageError(f"{Path(video).name} has no frame at {clock(seconds)}; was it replaced by another video?")
         upright = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
-    scale = min(longest / max(upright.size), 1)
-    return np.array(upright.resize((max(round(upright.width * scale), 1), max(round(upright.height * scale), 1)), RESAMPLING))
+    height, width = fitted((upright.height, upright.width), longest)
+    return np.array(upright.resize((width, height), RESAMPLING))
+
+
+def fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """A height and width of the same shape, brought down to some pixels on the longer side.
+
+    >>> fitted((1500, 3000), 560)
+    (280, 560)
+    """
+    height, width = size
+    scale = min(longest / max(height, width), 1)
+    return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
 def clock(seconds: float, digits: int = 1) -> str:
@@ -149,50 +160,23 @@ def began(video: str | Path) -> float | None:
 
     The header is in UTC, and there are cameras that write their local time nevertheless.
     """
-    try:
-        with Path(video).open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            if (film := _box(file, b"moov", 0, end)) is None or (header := _box(file, b"mvhd", *film)) is None:
-                return None
-            file.seek(header[0])
-            content = file.read(12)
-    except OSError:
-        return None
-    stated = int.from_bytes(content[4:12] if content[:1] == b"\x01" else content[4:8], "big") - AGE_OF_MOV
-    return float(stated) if 0 < stated < 2**33 else None
+    header = film_header(video)
+    return None if header is None else header.created
 
 
 def length(video: str | Path) -> float:
     """Seconds that a video lasts by its header; 0 where it cannot be read or does not say."""
     try:
-        _recognise(Path(video))
+        check_video(video)
         with _capture(Path(video)) as capture:
-            return _promised(capture)
+            return _promised(capture, Path(video))
     except ImageError:
         return 0.0
 
 
-def _box(file: Any, kind: bytes, start: int, end: int) -> tuple[int, int] | None:
-    """From where to where the content of the first box of a kind goes."""
-    for _ in range(MOST_BOXES):
-        if start + 8 > end:
-            break
-        file.seek(start)
-        head = file.read(16)
-        length, inside = int.from_bytes(head[:4], "big"), start + 8
-        if length == 1:
-            length, inside = int.from_bytes(head[8:16], "big"), start + 16
-        after = end if length == 0 else start + length
-        if after < inside:
-            break
-        if head[4:8] == kind:
-            return inside, min(after, end)
-        start = after
-    return None
-
-
-def _recognise(video: Path) -> None:
-    """ImageError where a file is no video."""
+def check_video(path: str | Path) -> None:
+    """ImageError where a file is no video by its first bytes."""
+    video = Path(path)
     try:
         with video.open("rb") as file:
             start = file.read(START)
@@ -214,6 +198,13 @@ def _recognise(video: Path) -> None:
 @contextmanager
 def _capture(video: Path) -> Iterator[Any]:
     """OpenCV with the video open."""
+    path = str(video.absolute())
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # OpenCV would end the whole process
+        raise ImageError(
+            f"The path {path!r} is not written in UTF-8, as OpenCV needs it; rename the video or its folder."
+        ) from None
     # What ffmpeg has to say it writes to stderr, past Python; OpenCV reads this once, when it first opens a video.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     library = _opencv()
@@ -222,7 +213,7 @@ def _capture(video: Path) -> Iterator[Any]:
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     try:
         # The whole path, and ffmpeg alone: other names are taken for patterns of image files, cameras or hosts.
-        capture = library.VideoCapture(str(video.absolute()), library.CAP_FFMPEG, [library.CAP_PROP_N_THREADS, usable_cores()])
+        capture = library.VideoCapture(path, library.CAP_FFMPEG, [library.CAP_PROP_N_THREADS, usable_cores()])
     finally:
         logging.setLogLevel(level)
     try:
@@ -274,17 +265,21 @@ def _rate(capture: Any) -> float:
     return rate if 1e-3 < rate < 1e4 else 25.0
 
 
-def _promised(capture: Any) -> float:
+def _promised(capture: Any, video: Path) -> float:
     """Seconds by the header; 0 where it does not say."""
     promised = float(capture.get(_COUNT)) / _rate(capture)
+    header = film_header(video)
+    if header is not None and header.seconds is not None:
+        # OpenCV counts what is stored, a trimmed beginning included; the header what is shown, sound after the picture included.
+        promised = min(promised, header.seconds)
     return promised if 0 < promised < LONGEST else 0.0
 
 
-def _whole(capture: Any, name: str, last: float) -> None:
+def _whole(capture: Any, video: Path, last: float) -> None:
     """ImageError where the header promises more than came."""
-    promised, came = _promised(capture), last + 1 / _rate(capture)
+    promised, came = _promised(capture, video), last + 1 / _rate(capture)
     if promised - came > max(CUT_SECONDS, CUT_PART * promised):
         raise ImageError(
-            f"{name} was cut off: it ends after {clock(came)} of {clock(promised)}; the frames before are located, copy it again "
-            f"from where it came from to have the rest."
+            f"{video.name} was cut off: it ends after {clock(came)} of {clock(promised)}; the frames before are located, copy it "
+            f"again from where it came from to have the rest."
         )

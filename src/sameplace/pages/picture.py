@@ -9,7 +9,7 @@ from PIL import Image
 from sameplace.errors import SameplaceError
 from sameplace.images import View, read_image
 from sameplace.images.header import upright_size
-from sameplace.images.video import frame_named, still
+from sameplace.images.video import fitted, frame_named, still
 from sameplace.pages.markup import text
 
 
@@ -18,7 +18,7 @@ def picture(source: str | Path | View, longest: int) -> str:
     path = Path(source.path if isinstance(source, View) else source)
     frame = None if isinstance(source, View) else frame_named(str(source))
     try:
-        pixels = still(*frame, longest) if frame else read_image(source, _fitted(upright_size(source), longest))
+        pixels = still(*frame, longest) if frame else read_image(source, fitted(upright_size(source), longest))
     except (SameplaceError, OSError):
         what = "cannot be read" if path.is_file() else "is no longer there"
         return f'<span class="missing">The picture {what}</span>'
@@ -27,14 +27,3 @@ def picture(source: str | Path | View, longest: int) -> str:
     data = base64.b64encode(stored.getvalue()).decode("ascii")
     height, width, _ = pixels.shape
     return f'<img src="data:image/jpeg;base64,{data}" alt="{text(path.name)}" width="{width}" height="{height}">'
-
-
-def _fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """A height and width of the same shape, brought down to some pixels on the longer side.
-
-    >>> _fitted((1500, 3000), 560)
-    (280, 560)
-    """
-    height, width = size
-    scale = min(longest / max(height, width), 1)
-    return max(round(height * scale), 1), max(round(width * scale), 1)
