@@ -13,7 +13,7 @@ from PIL.ExifTags import IFD, Base
 from conftest import TinyDescriber
 from sameplace import Atlas, Estimate, Positions, Problem, models
 from sameplace.atlas import Track
-from sameplace.atlas.sights import taken_at
+from sameplace.atlas.sights import taken
 from sameplace.cli.app import run
 from sameplace.cli.walking import DEVIATION_M, EVERY
 from sameplace.datasets import toytown
@@ -267,7 +267,7 @@ def test_toytowns_second_pass_filmed_and_with_a_drifting_track_beats_photos_and_
     def right(positions):
         return float(np.mean(np.linalg.norm(positions.metric() - truth, axis=1) <= 25))
 
-    rng, seconds = np.random.default_rng(0), np.array([taken_at(photo).seconds for photo in photos])
+    rng, seconds = np.random.default_rng(0), np.array([moment.seconds for moment in taken(photos)])
     error, tracked = rng.normal(scale=40, size=2), np.empty((len(photos), 2))
     for before, now in zip([None, *np.argsort(seconds)], np.argsort(seconds), strict=False):
         left = 0.0 if before is None else np.exp(-(seconds[now] - seconds[before]) / 120)

@@ -1,21 +1,25 @@
 """The service tells why a match was found, proves it within a stated time, and locates the photos of a walk together."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
+import anyio
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from PIL.ExifTags import IFD, Base
+from PIL.ExifTags import GPS, IFD, Base
 
 from conftest import TinyDescriber
 from sameplace.atlas import Atlas
 from sameplace.atlas.why import heat
+from sameplace.errors import ModelError
 from sameplace.geo import LatLon, distance
 from sameplace.images import read_image
 from sameplace.service import explaining, proving
 from sameplace.service.line import Line
+from sameplace.service.problems import Refusal
 from sameplace.verification import Either, RootSift, Verifier
 from serving import BEARER, STEP, TinyExplainer, client, jpeg, pixels, sentence, town
 from test_service_uploads import bomb
@@ -228,6 +232,7 @@ def test_a_match_that_has_gone_is_told_without_its_path(tmp_path):
     atlas = town(tmp_path, places=6)
     with client(atlas, explainer=TinyExplainer(), verifier=verifier()) as asked:
         match = best(asked, jpeg(2))
+        post(asked, "/api/proof", jpeg(2), match=match)  # whose features are kept
         for photo in (tmp_path / "photos").iterdir():
             photo.write_bytes(b"broken")
         for address in ("/api/why", "/api/proof"):
@@ -241,10 +246,14 @@ def test_a_match_that_has_gone_is_told_without_its_path(tmp_path):
 # Walks
 
 
-def taken(seed, when):
-    """A photo that says when it was taken."""
+def taken(seed, when, zone=None, satellites=None):
+    """A photo that says when it was taken, by the camera's clock and, if given, by the satellites' hours and minutes."""
     exif = Image.Exif()
     exif.get_ifd(IFD.Exif)[Base.DateTimeOriginal] = when
+    if zone is not None:
+        exif.get_ifd(IFD.Exif)[Base.OffsetTimeOriginal] = zone
+    if satellites is not None:
+        exif.get_ifd(IFD.GPSInfo).update({GPS.GPSDateStamp: when[:10], GPS.GPSTimeStamp: (*map(float, satellites), 0.0)})
     stored = BytesIO()
     pixels(seed).save(stored, "JPEG", quality=95, exif=exif)
     return stored.getvalue()
@@ -281,6 +290,74 @@ def test_photos_that_say_when_they_were_taken_are_put_in_that_order(kept):
     assert [step["number"] for step in told["steps"]] == [order.index(place) for place in range(4)]
     assert not half["by_time"]
     assert [step["number"] for step in half["steps"]] == list(range(5))
+
+
+def test_two_clocks_are_not_mixed_in_one_walk(kept):
+    fixed = [taken(5, "2024:05:01 14:00:00"), taken(6, "2024:05:01 14:01:00", satellites=(12, 1)), taken(7, "2024:05:01 14:02:00")]
+    zoned = [taken(5, "2024:05:01 14:00:00"), taken(6, "2024:05:01 14:01:00", "+02:00"), taken(7, "2024:05:01 14:02:00")]
+    satellites = [taken(seed, "2024:05:01 14:00:00", satellites=(12, 9 - seed)) for seed in (5, 6, 7)]
+    with client(kept) as asked:
+        for photos, order in ((fixed, [0, 1, 2]), (zoned, [0, 1, 2]), (satellites, [2, 1, 0])):
+            told = walked(asked, photos).json()
+            assert told["by_time"]
+            assert [step["number"] for step in told["steps"]] == order
+
+
+def test_an_empty_photo_costs_the_rest_of_a_walk_nothing(kept):
+    with client(kept) as asked:
+        told = walked(asked, [jpeg(4), b"", jpeg(5)]).json()
+        assert "is empty" in sentence(walked(asked, [b"", b""]), 422)
+    assert [step["number"] for step in told["steps"] if step["estimate"]] == [0, 2]
+    assert "is empty" in told["steps"][2]["error"]
+
+
+def test_a_walk_of_which_no_photo_can_be_decoded_is_refused(kept):
+    with client(kept) as asked:
+        assert "None of these photos can be used: " in sentence(walked(asked, [jpeg(4)[:-300], b"no photo", jpeg(6)[:-300]]), 422)
+
+
+def test_a_walk_of_too_many_bytes_is_told_what_all_its_photos_may_have(kept):
+    head = {"Content-Type": "multipart/form-data; boundary=b"}
+    with client(kept, walk_photos=2, walk_bytes=3000) as asked:
+        announced = asked.post("/api/walk", content=b"x", headers=head | {"Content-Length": "999999"})
+        unannounced = asked.post("/api/walk", content=iter([bytes(50_000)]), headers=head)
+    for refused in (announced, unannounced):
+        assert "At most 3,000 bytes of photos were wanted at a time" in sentence(refused, 413)
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_what_compares_is_never_loaded_where_all_requests_are_served(street, monkeypatch, found):
+    loaded = []
+
+    def load():
+        loaded.append(threading.current_thread())
+        if not found:
+            raise ModelError("There is no model at /a/folder/of/this/machine.")
+        return verifier()
+
+    monkeypatch.setattr(proving, "best_verifier", load)
+    answer, done = Atlas.open(street, TinyDescriber()).locate(facade(1)), threading.Event()
+
+    async def asked():
+        tool = proving.Proving(most=5, seconds=0.05, waiting=5)
+        tool.line = Line(1, 5)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tool.line.run, done.wait)
+            await anyio.wait_all_tasks_blocked()
+            try:
+                return await tool.verified(answer, facade(1), 3, 3)
+            except Refusal as refusal:
+                return refusal
+            finally:
+                done.set()
+
+    told = anyio.run(asked)
+    assert loaded
+    assert threading.current_thread() not in loaded
+    if found:
+        assert (told.verification.compared, told.verification.stopped) == (0, True)
+    else:
+        assert str(told) == "Matches cannot be compared point by point on this machine."
 
 
 def test_what_cannot_be_used_of_a_walk_costs_the_rest_nothing(kept):

@@ -256,6 +256,22 @@ def test_features_are_kept_within_memory_and_found_again_beyond(tmp_path: Path, 
     assert len(colours.sizes) == 4  # the first had to go for the third, and was asked for again
 
 
+def test_features_are_those_of_the_file_that_is_there_now(tmp_path: Path, colours: Colours) -> None:
+    one, same, other = photos(tmp_path, 10, 10, 200)
+    verifier = Verifier(colours)
+    views = [View(path=path, turns=1) for path in (one, same)]
+    assert verifier.agree(one, same)
+    assert verifier.agree(*views)
+    same.write_bytes(other.read_bytes())
+    os.utime(same, ns=(1, 1))
+    assert not verifier.agree(one, same)
+    assert not verifier.agree(*views)
+    same.unlink()
+    for gone in (same, views[1], str(same)):
+        with pytest.raises(ImageError, match="There is no photo at"):
+            verifier.features(gone)
+
+
 def test_views_of_photos_are_compared_too(tmp_path: Path) -> None:
     facade(0).save(tmp_path / "whole.png")
     view = View(path=tmp_path / "whole.png", box=(0.0, 0.0, 200.0, 240.0))

@@ -12,7 +12,7 @@ from sameplace.atlas.segment import seconds
 from sameplace.atlas.track import Moment
 from sameplace.errors import ImageError
 from sameplace.images import Problem
-from sameplace.images.exif import from_exif
+from sameplace.images.exif import Clocks, clocks
 from sameplace.images.video import EVERY, Frame, began, frames, is_video, length
 
 TOGETHER = 64
@@ -52,8 +52,10 @@ class Film:
 
 def moments(sources: Photos, film: Film) -> Iterator[Moment | None]:
     """When photos were taken and videos began, so that what cannot work is told before the work."""
-    for source in sources:
-        yield film.beginning(source) if not isinstance(source, bytes) and is_video(source) else taken_at(source)
+    videos = [not isinstance(source, bytes) and is_video(source) for source in sources]
+    times = iter(taken([source for source, video in zip(sources, videos, strict=True) if not video]))
+    for source, video in zip(sources, videos, strict=True):
+        yield film.beginning(source) if video and not isinstance(source, bytes) else next(times)
 
 
 def expected(sources: Photos, film: Film) -> int:
@@ -64,24 +66,36 @@ def expected(sources: Photos, film: Film) -> int:
 
 def sights(sources: Photos, film: Film, find: Find) -> Iterator[Sight | Problem]:
     """What was seen, in order; a Problem for a photo that cannot be read, and for a video after the frames that can."""
-    for video, group in groupby(sources, lambda source: not isinstance(source, bytes) and is_video(source)):
-        some = list(group)
+    videos = [not isinstance(source, bytes) and is_video(source) for source in sources]
+    times = iter(taken([source for source, video in zip(sources, videos, strict=True) if not video]))
+    for video, group in groupby(zip(sources, videos, strict=True), lambda pair: pair[1]):
+        some = [source for source, _ in group]
         if video:
             for source in some:
                 if not isinstance(source, bytes):
                     yield from _filmed(source, film, find)
         else:
-            for photo, found in zip(some, find(some), strict=True):
-                yield found if isinstance(found, Problem) else Sight(found=found, moment=taken_at(photo))
+            for found, time in zip(find(some), islice(times, len(some)), strict=True):
+                yield found if isinstance(found, Problem) else Sight(found=found, moment=time)
 
 
-def taken_at(photo: str | Path | bytes) -> Moment | None:
-    """When a photo was taken by its EXIF; None where it does not say, or is no photo."""
+def taken(photos: Photos) -> list[Moment | None]:
+    """When the photos of one walk were taken, by one clock; None where a photo does not tell that clock's time, or is none.
+
+    Satellites and cameras are apart by a time zone or by a fix that is minutes old, so that two clocks on one walk would tell a
+    wrong order. It is the clock that most of the photos tell; of those, the satellites' before one that names its time zone.
+    """
+    told = [_clocks(photo) for photo in photos]
+    by_clock = [[one.satellites for one in told], [one.zoned for one in told], [one.shown for one in told]]
+    times = max(by_clock, key=lambda times: sum(time is not None for time in times))
+    return [None if time is None else Moment(seconds=seconds(time.isoformat())) for time in times]
+
+
+def _clocks(photo: str | Path | bytes) -> Clocks:
     try:
-        time = (from_exif(Path(), photo) if isinstance(photo, bytes) else from_exif(Path(photo))).time
+        return clocks(photo)
     except ImageError:
-        return None
-    return None if time is None else Moment(seconds=seconds(time.isoformat()))
+        return Clocks()
 
 
 def _filmed(video: str | Path, film: Film, find: Find) -> Iterator[Sight | Problem]:

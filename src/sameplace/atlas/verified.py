@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sameplace.atlas.estimate import Estimate, Match, Verification
+from sameplace.errors import ImageError
 from sameplace.verification import Features, Matched, Verifier, rerank
 from sameplace.verification.bearing import bearing, focal_length
 
@@ -44,5 +45,8 @@ def _seen(match: Match, query: Path | bytes, matched: Matched | None, verifier: 
     if matched is None or matched.count < verifier.least:
         return match
     path = Path(match.path)
-    seen = bearing(features, verifier.features(path), matched, query_mm=focal_length(query), match_mm=focal_length(path))
+    try:
+        seen = bearing(features, verifier.features(path), matched, query_mm=focal_length(query), match_mm=focal_length(path))
+    except ImageError:  # it has gone since it was compared
+        return match
     return match if seen is None else replace(match, turned=seen.turned, towards=seen.towards)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,20 @@ Tags = Mapping[int, Any]
 """EXIF values by their number, of whatever type the file holds."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Clocks:
+    """When a photo was taken by each clock that its EXIF data may tell of; any two differ by up to hours."""
+
+    satellites: datetime | None = None
+    zoned: datetime | None = None
+    """By the camera's clock, where the time zone is said, too."""
+    shown: datetime | None = None
+    """By the camera's clock, as it was shown, without a time zone."""
+
+
 def from_exif(path: Path, content: bytes | None = None) -> ImageRecord:
     """What a photo's EXIF data say; no pixel is decoded. ImageError where the file, or the content if it is given, is no image."""
-    with opened(path if content is None else content) as image:
-        # Pillow would decode a whole PNG to look for EXIF behind the pixels, where nobody writes it.
-        hidden = isinstance(image, PngImageFile) and not {"exif", "Raw profile type exif"} & image.info.keys()
-        main, photo, gps = ({}, {}, {}) if hidden else _directories(image)
+    main, photo, gps = _read(path if content is None else content)
     position, reason = _position(gps)
     extra = {WHY_UNPLACED: reason} if reason else {}
     if _text(gps.get(GPS.GPSImgDirectionRef)).upper() == "M":
@@ -32,10 +41,23 @@ def from_exif(path: Path, content: bytes | None = None) -> ImageRecord:
         path=path,
         position=position,
         heading_deg=_heading(gps),
-        time=_gps_time(gps) or _photo_time(photo),
+        time=_gps_time(gps) or _zoned_time(photo) or _shown_time(photo),
         camera=_camera(main),
         extra=extra,
     )
+
+
+def clocks(source: str | Path | bytes) -> Clocks:
+    """What each clock of a photo's EXIF data says; ImageError where it is no image."""
+    _, photo, gps = _read(Path(source) if isinstance(source, str) else source)
+    return Clocks(satellites=_gps_time(gps), zoned=_zoned_time(photo), shown=_shown_time(photo))
+
+
+def _read(source: Path | bytes) -> tuple[Tags, Tags, Tags]:
+    with opened(source) as image:
+        # Pillow would decode a whole PNG to look for EXIF behind the pixels, where nobody writes it.
+        hidden = isinstance(image, PngImageFile) and not {"exif", "Raw profile type exif"} & image.info.keys()
+        return ({}, {}, {}) if hidden else _directories(image)
 
 
 def _directories(image: PillowFile) -> tuple[Tags, Tags, Tags]:
@@ -90,9 +112,13 @@ def _gps_time(gps: Tags) -> datetime | None:
     return None
 
 
-def _photo_time(photo: Tags) -> datetime | None:
-    text = _text(photo.get(Base.DateTimeOriginal))
-    return parsed_time(text + _text(photo.get(Base.OffsetTimeOriginal))) or parsed_time(text)
+def _zoned_time(photo: Tags) -> datetime | None:
+    time = parsed_time(_text(photo.get(Base.DateTimeOriginal)) + _text(photo.get(Base.OffsetTimeOriginal)))
+    return None if time is None or time.tzinfo is None else time
+
+
+def _shown_time(photo: Tags) -> datetime | None:
+    return parsed_time(_text(photo.get(Base.DateTimeOriginal)))
 
 
 def _camera(main: Tags) -> str | None:

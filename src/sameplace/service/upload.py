@@ -116,14 +116,24 @@ class Form:
             raise too_large(self._name, limit)
         self._left -= (end - start) * photo
         if self._left < 0:
-            raise Refusal(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"At most {self._all_bytes:,} bytes of photos were wanted at a time, and more came; send fewer or smaller ones.",
-            )
+            raise self.too_large()
         part += data[start:end]
 
     def _end(self) -> None:
         self.complete = True
+
+    def too_large(self) -> Refusal:
+        """The refusal of more than all photos together may have."""
+        if self._most == 1:
+            return too_large(PHOTO, self._photo_bytes)
+        return Refusal(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"At most {self._all_bytes:,} bytes of photos were wanted at a time, and more came; send fewer or smaller ones.",
+        )
+
+    def empty(self) -> bool:
+        """Whether nothing came; that one of several photos is empty costs the others nothing, and is told of that one."""
+        return not self.photos or (self._most == 1 and not self.photos[0])
 
 
 @asynccontextmanager
@@ -165,7 +175,7 @@ async def _filled(form: Form, request: Request, room: Room, *, limit: int, secon
     limit_all = limit + FRAME_BYTES * parts
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > limit_all:
-        raise too_large(PHOTO, limit)
+        raise form.too_large()
     held = 0
     try:
         try:
@@ -174,7 +184,7 @@ async def _filled(form: Form, request: Request, room: Room, *, limit: int, secon
                     room.take(len(data))
                     held += len(data)
                     if held > limit_all:
-                        raise too_large(PHOTO, limit)
+                        raise form.too_large()
                     if data:
                         form.receive(data)
         except TimeoutError:
@@ -183,7 +193,7 @@ async def _filled(form: Form, request: Request, room: Room, *, limit: int, secon
             raise _malformed("the client went away") from None
         if not form.complete:
             raise _malformed("the form ends before its last boundary")
-        if not form.photos or not all(form.photos):
+        if form.empty():
             raise _malformed("the photo is missing or empty")
         yield
     finally:

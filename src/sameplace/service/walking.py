@@ -1,10 +1,9 @@
 """The route that locates the photos of one walk together."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated
 
 from anyio import to_thread
@@ -12,12 +11,11 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from sameplace.atlas.estimate import Estimate
-from sameplace.atlas.segment import seconds
+from sameplace.atlas.sights import taken
 from sameplace.atlas.walk import SPEED
 from sameplace.errors import AtlasError, ImageError
 from sameplace.geo import distance
 from sameplace.images import Problem
-from sameplace.images.exif import from_exif
 from sameplace.service.access import Served, may_read
 from sameplace.service.answers import EstimateTold, estimate_told
 from sameplace.service.edition import Edition
@@ -65,7 +63,12 @@ class StepTold(BaseModel):
 class WalkTold(BaseModel):
     """Where the photos of a walk were taken, in the order in which they were."""
 
-    by_time: Annotated[bool, Field(description="Whether their EXIF data tell the order; else it is that in which they were sent.")]
+    by_time: Annotated[
+        bool,
+        Field(
+            description="Whether their EXIF data tell the order, all by the same clock; else it is that in which they were sent."
+        ),
+    ]
     length_m: Annotated[float, Field(ge=0, description="Metres from photo to photo.")]
     steps: list[StepTold]
 
@@ -88,10 +91,10 @@ async def walk(
             raise Refusal(HTTPStatus.CONFLICT, "This atlas holds no photos yet; add some first.")
         problems = await to_thread.run_sync(_unusable, photos, service.settings.pixels)
         if len(problems) == len(photos):
-            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"None of these photos can be used: {problems[0]}")
+            raise _none(problems)
         usable = [number for number in range(len(photos)) if number not in problems]
-        times = await to_thread.run_sync(lambda: [_taken(photos[number]) for number in usable])
-        known = [time for time in times if time is not None]
+        times = await to_thread.run_sync(taken, [photos[number] for number in usable])
+        known = [time.seconds for time in times if time is not None]
         if by_time := len(known) == len(usable):
             usable = [number for _, number in sorted(zip(known, usable, strict=True))]
         inside = [photos[number] for number in usable]
@@ -103,6 +106,9 @@ async def walk(
             )
         except AtlasError as error:  # nothing fits what is known beforehand
             raise Refusal(HTTPStatus.CONFLICT, service.editions.told(error)) from None
+    broken = {number: one.reason for number, one in zip(usable, found, strict=True) if isinstance(one, Problem)}
+    if len(broken) == len(usable):
+        raise _none(problems | broken)
     told: WalkTold = await to_thread.run_sync(
         lambda: _told(edition, dict(zip(usable, found, strict=True)), problems, by_time, time.perf_counter() - started)
     )
@@ -120,10 +126,9 @@ def _unusable(photos: Sequence[bytes], pixels: int) -> dict[int, str]:
     return problems
 
 
-def _taken(photo: bytes) -> float | None:
-    """Seconds since 1970; a time that names no zone is taken for UTC."""
-    time = from_exif(Path(), photo).time
-    return None if time is None else seconds(time.isoformat())
+def _none(problems: Mapping[int, str]) -> Refusal:
+    """The refusal of photos that all have a problem, with that of the first."""
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"None of these photos can be used: {problems[min(problems)]}")
 
 
 def _told(edition: Edition, found: dict[int, Estimate | Problem], problems: dict[int, str], by_time: bool, took: float) -> WalkTold:

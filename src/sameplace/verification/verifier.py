@@ -12,6 +12,8 @@ from sameplace.verification.geometry import Either, Ransac
 from sameplace.verification.matching import NEAREST, RANSAC, Matched, Matcher, match
 
 Source: TypeAlias = str | Path | View
+Stamped: TypeAlias = tuple[Source, int, int]
+"""A photo or a view of one state of its file: when that was written last, in ns, and its bytes."""
 MEMORY: Final = 500_000_000
 ROOT_SIFT: Final = RootSift()
 
@@ -20,7 +22,7 @@ class Verifier:
     """Tells whether two photos show the same thing; any number of threads may ask it.
 
     `least` pairs must agree: of two pictures of different places six do now and then, by chance. Features are kept within
-    `memory_bytes`, those that were asked for last.
+    `memory_bytes`, those that were asked for last, and no longer than their file is as it was.
     """
 
     def __init__(
@@ -37,8 +39,8 @@ class Verifier:
         self.ransac = ransac
         self.least = least
         self.memory_bytes = memory_bytes
-        self._kept: OrderedDict[Source, Features] = OrderedDict()
-        self._turns: dict[Source, threading.Lock] = {}
+        self._kept: OrderedDict[Stamped, Features] = OrderedDict()
+        self._turns: dict[Stamped, threading.Lock] = {}
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -52,23 +54,24 @@ class Verifier:
 
         Those of a photo that is no file are not kept.
         """
-        if isinstance(source, bytes):
+        stamped = None if isinstance(source, bytes) else _stamped(source)
+        if stamped is None:
             return self._extracted(source)
         with self._lock:
-            turn = self._turns.setdefault(source, threading.Lock())
+            turn = self._turns.setdefault(stamped, threading.Lock())
         try:
             with turn:  # who asks for what another thread is just looking for waits for it
-                known = self._known(source)
-                return self._kept_now(source, self._extracted(source)) if known is None else known
+                known = self._known(stamped)
+                return self._kept_now(stamped, self._extracted(source)) if known is None else known
         finally:
             with self._lock:
-                self._turns.pop(source, None)
+                self._turns.pop(stamped, None)
 
-    def _known(self, source: Source) -> Features | None:
+    def _known(self, stamped: Stamped) -> Features | None:
         with self._lock:
-            if source in self._kept:
-                self._kept.move_to_end(source)
-            return self._kept.get(source)
+            if stamped in self._kept:
+                self._kept.move_to_end(stamped)
+            return self._kept.get(stamped)
 
     def _extracted(self, source: Source | bytes) -> Features:
         height, width = upright_size(source)
@@ -76,11 +79,11 @@ class Verifier:
         size = max(round(height * scale), 1), max(round(width * scale), 1)
         return self.local_features.extract(read_image(source, size))
 
-    def _kept_now(self, source: Source, found: Features) -> Features:
+    def _kept_now(self, stamped: Stamped, found: Features) -> Features:
         """The features, kept; those that were asked for longest ago have to go for them."""
         with self._lock:
-            if source not in self._kept:
-                self._kept[source] = found
+            if stamped not in self._kept:
+                self._kept[stamped] = found
                 self._bytes += found.nbytes
             while self._bytes > self.memory_bytes:
                 self._bytes -= self._kept.popitem(last=False)[1].nbytes
@@ -97,3 +100,12 @@ class Verifier:
     def agree(self, first: Source, second: Source) -> bool:
         """Whether enough pairs agree that both show the same thing."""
         return self.match(first, second).count >= self.least
+
+
+def _stamped(source: Source) -> Stamped | None:
+    """The state of the file that is to be read; None where there is none, which reading it tells better."""
+    try:
+        state = Path(source.path if isinstance(source, View) else source).stat()
+    except (OSError, ValueError):  # ValueError: no file has such a name
+        return None
+    return source, state.st_mtime_ns, state.st_size

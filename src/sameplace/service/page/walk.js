@@ -10,7 +10,7 @@ const located = (walk) => walk.steps.filter((step) => step.estimate);
 // The children of the answer, and what a screen reader hears of them.
 export function walkCard(walk, { atlas, map }) {
   const found = located(walk).length, known = located(walk).filter((step) => step.estimate.known).length;
-  const order = walk.by_time ? "in the order in which they were taken" : "in the order of their names, as not all say when they were taken";
+  const order = walk.by_time ? "in the order in which they were taken" : "in the order of their names, as not all say by one clock when they were taken";
   const length = `${found} photo${found === 1 ? "" : "s"} along ${metres(walk.length_m)}`;
   const told = `${known === found ? "Each of them" : known || "None"} would have been known alone. They were located together, ${order}.`;
   const card = element("article", { className: "card", tabIndex: -1 }, element("p", { className: "where", textContent: length }), element("p", { className: "within", textContent: told }));
