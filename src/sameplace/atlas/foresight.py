@@ -6,11 +6,11 @@ from math import ceil
 from pathlib import Path
 from typing import Final
 
-from sameplace.atlas.sights import Film, moments
+from sameplace.atlas.sights import Film, films, moments
 from sameplace.atlas.track import Moment, Track
 from sameplace.errors import ImageError
 from sameplace.images.header import upright_size
-from sameplace.images.video import check_video, is_video, length
+from sameplace.images.video import check_video, length
 
 MOST: Final = 100_000
 """Moments that are looked at: a video that says it has more, a day at one a second, is likely broken."""
@@ -26,7 +26,7 @@ def check(track: Track, frame: str | None, sources: Sequence[str | Path | bytes]
         if (moment is None or moment.within) and not _opens(source):
             continue
         foreseen.append(moment)
-        if moment is not None and not moment.within and not isinstance(source, bytes) and is_video(source):
+        if moment is not None and not moment.within and films(source):
             count = ceil(length(source) / film.every)
             whole = whole and 0 < count <= MOST - len(foreseen)
             foreseen += [replace(moment, seconds=moment.seconds + film.every * later) for later in range(1, count if whole else 1)]
@@ -39,7 +39,7 @@ def check(track: Track, frame: str | None, sources: Sequence[str | Path | bytes]
 def _opens(source: str | Path | bytes) -> bool:
     """Whether a file looks like a photo or a video."""
     try:
-        if not isinstance(source, bytes) and is_video(source):
+        if films(source):
             check_video(source)
         else:
             upright_size(source)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from itertools import groupby, islice
 from math import ceil
 from pathlib import Path
+from typing import TypeGuard
 
 from sameplace.atlas.answering import FoundPhoto
 from sameplace.atlas.segment import seconds
@@ -50,32 +51,34 @@ class Film:
         return Moment(seconds=0.0, within=str(video)) if start is None else Moment(seconds=start)
 
 
+def films(source: str | Path | bytes) -> TypeGuard[str | Path]:
+    """Whether a source is a video."""
+    return not isinstance(source, bytes) and is_video(source)
+
+
 def moments(sources: Photos, film: Film) -> Iterator[Moment | None]:
     """When photos were taken and videos began, so that what cannot work is told before the work."""
-    videos = [not isinstance(source, bytes) and is_video(source) for source in sources]
-    times = iter(taken([source for source, video in zip(sources, videos, strict=True) if not video]))
-    for source, video in zip(sources, videos, strict=True):
-        yield film.beginning(source) if video and not isinstance(source, bytes) else next(times)
+    times = iter(taken([source for source in sources if not films(source)]))
+    for source in sources:
+        yield film.beginning(source) if films(source) else next(times)
 
 
 def expected(sources: Photos, film: Film) -> int:
     """About how many sights there will be."""
-    videos = [source for source in sources if not isinstance(source, bytes) and is_video(source)]
-    return len(sources) + sum(max(ceil(length(video) / film.every) - 1, 0) for video in videos)
+    return len(sources) + sum(max(ceil(length(source) / film.every) - 1, 0) for source in sources if films(source))
 
 
 def sights(sources: Photos, film: Film, find: Find) -> Iterator[Sight | Problem]:
     """What was seen, in order; a Problem for a photo that cannot be read, and for a video after the frames that can."""
-    videos = [not isinstance(source, bytes) and is_video(source) for source in sources]
-    times = iter(taken([source for source, video in zip(sources, videos, strict=True) if not video]))
-    for video, group in groupby(zip(sources, videos, strict=True), lambda pair: pair[1]):
-        some = [source for source, _ in group]
-        if video:
-            for source in some:
-                if not isinstance(source, bytes):
-                    yield from _filmed(source, film, find)
+    pairs = zip(sources, moments(sources, film), strict=True)
+    for filmed, group in groupby(pairs, lambda pair: films(pair[0])):
+        if filmed:
+            for source, start in group:
+                if films(source) and start is not None:
+                    yield from _filmed(source, start, film, find)
         else:
-            for found, time in zip(find(some), islice(times, len(some)), strict=True):
+            some = list(group)
+            for found, (_, time) in zip(find([source for source, _ in some]), some, strict=True):
                 yield found if isinstance(found, Problem) else Sight(found=found, moment=time)
 
 
@@ -98,8 +101,8 @@ def _clocks(photo: str | Path | bytes) -> Clocks:
         return Clocks()
 
 
-def _filmed(video: str | Path, film: Film, find: Find) -> Iterator[Sight | Problem]:
-    start, broken = film.beginning(video), list[ImageError]()
+def _filmed(video: str | Path, start: Moment, film: Film, find: Find) -> Iterator[Sight | Problem]:
+    broken = list[ImageError]()
 
     def readable() -> Iterator[Frame]:
         try:

@@ -30,3 +30,14 @@ def upright_size(source: str | Path | bytes | View) -> tuple[int, int]:
         if source.turns % 2:
             height, width = width, height
     return height, width
+
+
+def fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """A height and width of the same shape, brought down to some pixels on the longer side.
+
+    >>> fitted((1500, 3000), 560)
+    (280, 560)
+    """
+    height, width = size
+    scale = min(longest / max(height, width), 1)
+    return max(round(height * scale), 1), max(round(width * scale), 1)

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from sameplace.errors import ImageError, MissingExtra
+from sameplace.images.header import fitted
 from sameplace.images.mp4 import film_header
 from sameplace.images.reading import PIXEL_LIMIT, RESAMPLING
 from sameplace.shapes import Array, UInt8
@@ -130,17 +131,6 @@ def still(video: str | Path, seconds: float, longest: int, *, pixel_limit: int =
         upright = Image.fromarray(np.ascontiguousarray(pixels[..., ::-1]))
     height, width = fitted((upright.height, upright.width), longest)
     return np.array(upright.resize((width, height), RESAMPLING))
-
-
-def fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """A height and width of the same shape, brought down to some pixels on the longer side.
-
-    >>> fitted((1500, 3000), 560)
-    (280, 560)
-    """
-    height, width = size
-    scale = min(longest / max(height, width), 1)
-    return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
 def clock(seconds: float, digits: int = 1) -> str:

@@ -8,8 +8,8 @@ from PIL import Image
 
 from sameplace.errors import SameplaceError
 from sameplace.images import View, read_image
-from sameplace.images.header import upright_size
-from sameplace.images.video import fitted, frame_named, still
+from sameplace.images.header import fitted, upright_size
+from sameplace.images.video import frame_named, still
 from sameplace.pages.markup import text
 
 
