@@ -15,42 +15,24 @@ import json
 import os
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-import uvicorn
 
 from sameplace import Atlas, ImageSet
 from sameplace.datasets.toytown import draw
 from sameplace.evaluation.provenance import provenance
 from sameplace.evaluation.report import write_json
-from sameplace.service import Service, Settings, address, application, bound
+from sameplace.service import Service, Settings, serving
 from sameplace.verification import Either, RootSift, Verifier, best_verifier
 from sameplace.verification.reranking import LEAST
 
 TO = Path(__file__).parent.parent / "results" / "benchmarks" / "service_cost.json"
 WALK = 10
-
-
-@contextmanager
-def serving(atlas: Path, verifier: Verifier) -> Iterator[str]:
-    """A service in a thread; gives its address."""
-    listening = bound("127.0.0.1", 0)
-    service = Service.start(atlas, Settings(verify_seconds=60.0), verifier=verifier)
-    server = uvicorn.Server(uvicorn.Config(application(service), log_level="warning", lifespan="on"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield address(listening)
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def post(connection: http.client.HTTPConnection, path: str, photos: Sequence[bytes]) -> tuple[Any, tuple[float, float]]:
@@ -114,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         photos = [record.path.read_bytes() for record in ImageSet.open(town / "queries").records()[: asked.photos]]
         report["photos"] = len(photos)
         for name, verifier in verifiers.items():
-            with serving(atlas, verifier) as url:
+            with serving(Service.start(atlas, Settings(verify_seconds=60.0), verifier=verifier)) as url:
                 report[name] = {time: told(measured(url, photos)) for time in ("first", "again")}
             print(f"{name}: {json.dumps(report[name])}")
     report["load_average"] = os.getloadavg()[0]  # who else was busy on the machine

@@ -14,20 +14,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from PIL import Image
 
 from sameplace import Atlas, Estimate, ImageSet, distance
 from sameplace.datasets.toytown import draw
 from sameplace.geo import Position
-from sameplace.service import Service, Settings, address, application, bound
+from sameplace.service import Service, Settings, serving
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 DESKTOP, PHONE = (1280, 800, 1.0, False), (390, 844, 2.0, True)
@@ -168,20 +166,6 @@ def browser() -> Iterator[Browser]:
             opened.close()
 
 
-@contextlib.contextmanager
-def serving(atlas: Path) -> Iterator[str]:
-    """A service in a thread; gives its address."""
-    listening = bound("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(application(Service.start(atlas, Settings())), log_level="warning", lifespan="on"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield address(listening)
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
 def photos(atlas: Atlas, town: Path) -> tuple[Path, Path]:
     """Of the second pass, a photo whose place is known and right, and one that is said to be unknown."""
     truth = {str(record.path): record.position for record in ImageSet.open(town / "queries").records() if record.position}
@@ -279,14 +263,14 @@ def main() -> None:
         atlas = Atlas.build(town / "database", at=Path(folder) / "toytown.atlas")
         known, unknown = photos(atlas, town)
         walk = stroll(atlas, town, Path(folder) / "walk")
-        with serving(Path(atlas.path)) as url, browser() as page:
+        with serving(Service.start(Path(atlas.path), Settings())) as url, browser() as page:
             for name, image in pictures(page, url, known, unknown, walk):
                 saved(image, name)
             complaints = list(page.complaints)
         # Half of the town was photographed a second time.
         second = [record.path for record in ImageSet.open(town / "queries").records()]
         twice = Atlas.build([town / "database", *second[: len(second) // 2]], at=Path(folder) / "twice.atlas")
-        with serving(Path(twice.path)) as url, browser() as page:
+        with serving(Service.start(Path(twice.path), Settings())) as url, browser() as page:
             saved(coverage(page, url), "service-coverage.png")
             complaints += page.complaints
         if complaints:

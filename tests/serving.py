@@ -1,12 +1,10 @@
 """What the tests of the service share: a small drawn town on disk, and a client of its service."""
 
-import threading
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import uvicorn
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.TiffImagePlugin import IFDRational
@@ -15,7 +13,8 @@ from starlette.testclient import TestClient
 from conftest import TinyDescriber
 from sameplace.atlas import Atlas
 from sameplace.models.why import Explainer, Vocabulary
-from sameplace.service import Service, Settings, address, application, bound
+from sameplace.service import Service, Settings, application
+from sameplace.service import serving as served
 
 STEP = 0.001  # degrees, about 111 m
 TOKEN = "a-token-of-the-tests"
@@ -84,20 +83,10 @@ def client(atlas, describer=None, explainer=None, verifier=None, **settings):
         yield asking
 
 
-@contextmanager
 def serving(atlas, describer=None, explainer=None, verifier=None, **settings):
     """A service at a real socket; gives its address."""
-    listening = bound("127.0.0.1", 0)
     service = Service.start(Path(atlas), Settings(**settings), describer or TinyDescriber(), explainer=explainer, verifier=verifier)
-    server = uvicorn.Server(uvicorn.Config(application(service), log_level="critical", lifespan="on"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield address(listening)
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
+    return served(service)
 
 
 def files(folder):

@@ -6,12 +6,19 @@ from sameplace.service.settings import Settings
 
 if TYPE_CHECKING:
     from sameplace.service.app import application
-    from sameplace.service.server import address, bound, serve
+    from sameplace.service.server import address, bound, serve, serving
     from sameplace.service.service import Service
 
-__all__ = ["Service", "Settings", "address", "application", "bound", "serve"]
+__all__ = ["Service", "Settings", "address", "application", "bound", "serve", "serving"]
 
-_HOMES = {"Service": "service", "address": "server", "application": "app", "bound": "server", "serve": "server"}
+_HOMES = {
+    "Service": "service",
+    "address": "server",
+    "application": "app",
+    "bound": "server",
+    "serve": "server",
+    "serving": "server",
+}
 _OPTIONAL = frozenset({"anyio", "fastapi", "prometheus_client", "pydantic", "python_multipart", "starlette", "uvicorn"})
 
 

@@ -3,7 +3,9 @@
 import logging
 import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 
@@ -31,6 +33,21 @@ def address(listening: socket.socket) -> str:
     """Where a browser finds it."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+@contextmanager
+def serving(service: Service) -> Iterator[str]:
+    """Serve in a thread of this process for as long as a block lasts, at a free port of this machine; gives the address."""
+    listening = bound("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(application(service), log_level="critical", lifespan="on"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield address(listening)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
 
 
 def serve(service: Service, listening: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
