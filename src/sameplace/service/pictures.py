@@ -11,7 +11,7 @@ from PIL import Image
 
 from sameplace.errors import ImageError
 from sameplace.images import read_image
-from sameplace.images.header import upright_size
+from sameplace.images.header import fitted, upright_size
 from sameplace.images.reading import opened
 from sameplace.service.problems import Refusal
 
@@ -26,9 +26,9 @@ GONE = "The file of this photo is gone or broken; those who run the service may 
 
 def stripped(source: str | Path | bytes, longest: int, *, blurred: bool = False, quality: int = 82) -> bytes:
     """A picture as a JPEG of its pixels alone, no larger than asked; ImageError where it cannot be read."""
-    height, width = upright_size(source)
-    shown = _fitted(height, width, longest)
-    pixels = read_image(source, _fitted(height, width, min(BLURRED_PIXELS, longest)) if blurred else shown)
+    size = upright_size(source)
+    shown = fitted(size, longest)
+    pixels = read_image(source, fitted(size, min(BLURRED_PIXELS, longest)) if blurred else shown)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     if blurred:
         image = image.resize((shown[1], shown[0]), Image.Resampling.BICUBIC)
@@ -82,13 +82,3 @@ class Pictures:
             return stripped(path, longest, blurred=self._blurred)
         except ImageError:  # whose sentence names the file
             raise FileNotFoundError(GONE) from None
-
-
-def _fitted(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Height and width of the same shape, brought down to some pixels on the longer side.
-
-    >>> _fitted(1500, 3000, 640)
-    (320, 640)
-    """
-    scale = min(longest / max(height, width), 1)
-    return max(round(height * scale), 1), max(round(width * scale), 1)

@@ -32,7 +32,7 @@ from sameplace.service.pictures import SIZES, check_size
 from sameplace.service.problems import Refusal, documented
 from sameplace.service.questions import Ways
 from sameplace.service.squares import DEEPEST
-from sameplace.service.upload import PHOTO, received
+from sameplace.service.upload import PHOTO_SENT, asked_of, received
 from sameplace.service.ways import ways
 
 Named = Annotated[str, Path(pattern=NAME, description="The opaque name of a photo.")]
@@ -46,21 +46,7 @@ SENT = (
 )
 MOST = 50
 """Matches of one answer."""
-ASKED = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {PHOTO: {"type": "string", "format": "binary", "description": "The photo."}},
-                    "required": [PHOTO],
-                    "additionalProperties": False,
-                }
-            }
-        },
-    }
-}
+ASKED = asked_of(PHOTO_SENT)
 
 free = APIRouter()
 router = APIRouter(prefix="/api", dependencies=[Depends(may_read)], responses=documented(*REFUSED))

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 PHOTO = "photo"
+PHOTO_SENT = {"type": "string", "format": "binary", "description": "The photo."}
+"""What OpenAPI says of one."""
 FIELD_BYTES = 200
 FRAME_BYTES = 10_000
 """What boundaries, headers and fields may add to each photo."""
@@ -134,6 +137,12 @@ class Form:
     def empty(self) -> bool:
         """Whether nothing came; that one of several photos is empty costs the others nothing, and is told of that one."""
         return not self.photos or (self._most == 1 and not self.photos[0])
+
+
+def asked_of(photo: Mapping[str, Any], fields: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
+    """What OpenAPI says of a form with a photo, or photos, of this schema, and with fields of these."""
+    schema = {"type": "object", "properties": {PHOTO: photo, **fields}, "required": [PHOTO], "additionalProperties": False}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
 @asynccontextmanager

@@ -23,31 +23,16 @@ from sameplace.service.pictures import check_size
 from sameplace.service.problems import Refusal, documented
 from sameplace.service.questions import Answer, Ways
 from sameplace.service.reading import REFUSED, SENT
-from sameplace.service.upload import PHOTO, received_walk
+from sameplace.service.upload import asked_of, received_walk
 from sameplace.service.ways import ways
 
-ASKED = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        PHOTO: {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "minItems": 1,
-                            "description": "The photos: a part of this name for each.",
-                        }
-                    },
-                    "required": [PHOTO],
-                    "additionalProperties": False,
-                }
-            }
-        },
-    }
+PHOTOS_SENT = {
+    "type": "array",
+    "items": {"type": "string", "format": "binary"},
+    "minItems": 1,
+    "description": "The photos: a part of this name for each.",
 }
+ASKED = asked_of(PHOTOS_SENT)
 
 router = APIRouter(prefix="/api", dependencies=[Depends(may_read)], responses=documented(*REFUSED), tags=["locate"])
 

@@ -16,7 +16,7 @@ from sameplace.service.pictures import STORED_PIXELS, check_size, stripped
 from sameplace.service.problems import Refusal, documented
 from sameplace.service.reading import REFUSED, SENT, Named
 from sameplace.service.storage import PHOTO as FILE
-from sameplace.service.upload import PHOTO, received
+from sameplace.service.upload import PHOTO_SENT, asked_of, received
 
 FIELDS = {
     "lat": "Degrees, WGS84; together with lon.",
@@ -27,27 +27,10 @@ FIELDS = {
     "time": "When it was taken, as ISO 8601.",
 }
 STORED_QUALITY = 92
-ADDED = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        PHOTO: {"type": "string", "format": "binary", "description": "The photo."},
-                        **{
-                            name: {"type": "string" if name == "time" else "number", "description": meaning}
-                            for name, meaning in FIELDS.items()
-                        },
-                    },
-                    "required": [PHOTO],
-                    "additionalProperties": False,
-                }
-            }
-        },
-    }
-}
+ADDED = asked_of(
+    PHOTO_SENT,
+    {name: {"type": "string" if name == "time" else "number", "description": meaning} for name, meaning in FIELDS.items()},
+)
 
 router = APIRouter(prefix="/api", responses=documented(*REFUSED), tags=["photos"])
 
