@@ -20,6 +20,7 @@ import street_photos
 from numpy.typing import NDArray
 from train_published import RECIPE, shown, value
 
+from sameplace.description import DescriptorCache
 from sameplace.evaluation import evaluate
 from sameplace.evaluation.provenance import provenance
 from sameplace.evaluation.report import write_json
@@ -74,11 +75,12 @@ def fold(model: str, data: Path, name: str, to: Path, config: TrainConfig, learn
     watched = street_photos.getty_part(data, *street_photos.CHOSEN_ON, name="getty, the part chosen on")
     run = train(encoder, streets, validate_on=watched, to=to, config=config, maps=maps, progress=shown())
     right: dict[str, dict[str, list[bool]]] = {f"{metres:g}": {} for metres in METRES}
+    cache = DescriptorCache()
     for when, path in (("before", run.start), ("after", run.model)):
         trained = Encoder.load(path)
         for metres in METRES:
             dataset = street_photos.getty_part(data, *bounds, name=f"getty, {name}", metres=metres)
-            report = evaluate(trained, dataset)
+            report = evaluate(trained, dataset, cache=cache)
             right[f"{metres:g}"][when] = (report.answers.first == 0).tolist()
     return {"fold": name, "x_m": [str(bound) for bound in bounds], "config": asdict(config), "right": right}
 

@@ -25,7 +25,7 @@ from PIL import Image
 
 from sameplace import Atlas, Estimate, Positions, Problem, read_image
 from sameplace.atlas import Track
-from sameplace.atlas.sights import taken_at
+from sameplace.atlas.sights import taken
 from sameplace.datasets import toytown
 from sameplace.geo import LocalPoint
 from sameplace.images import ImageSet
@@ -49,7 +49,7 @@ def main() -> None:
         atlas = Atlas.build(town / "database", at=Path(work) / "town.atlas")
         queries = ImageSet.open(town / "queries").records()
         photos, truth = [q.path for q in queries], Positions.of([q.position for q in queries])
-        seconds = np.array([moment.seconds for photo in photos if (moment := taken_at(photo))])
+        seconds = np.array([moment.seconds for moment in taken(photos) if moment])
         tracks = [drifted(truth, seconds, np.random.default_rng(seed)) for seed in range(TRACKS)]
         compare("toytown, second pass", atlas, photos, truth, radius=25.0, work=Path(work), pace=5.0, tracks=tracks)
         if frames.is_dir():
@@ -138,7 +138,7 @@ def compare(
     }
     points = {way: [positions.metric() for positions in several] for way, several in ways.items()}
     if tracks:
-        moments = [taken_at(photo) for photo in photos]
+        moments = taken(photos)
         points["simulated track alone"] = [track.told(moments) for track in tracks]
         points["photos together, with the track"] = [located(atlas.locate_walk(photos, track=track)).metric() for track in tracks]
     print(f"{name}: {len(photos)} photos, right within {radius:g} m", flush=True)
