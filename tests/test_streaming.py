@@ -215,12 +215,13 @@ def test_a_trunk_that_learns_is_sampled_as_it_is_now() -> None:
     )
 
 
-def test_the_whitening_is_that_of_the_learners_descriptors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("power", [0.5, 0.25])
+def test_the_whitening_is_that_of_the_learners_descriptors(power: float, tmp_path: Path) -> None:
     own, inputs = learner(), Maps()
-    made = learn_whitening(own, inputs, np.arange(60), dim=5, rng=np.random.default_rng(0), scratch=tmp_path)
+    made = learn_whitening(own, inputs, np.arange(60), dim=5, power=power, rng=np.random.default_rng(0), scratch=tmp_path)
     with torch.no_grad():
         descriptors = own(inputs.load(np.arange(60)))
-        expected = PCAWhitening.fit(descriptors, output_dim=5)(descriptors)
+        expected = PCAWhitening.fit(descriptors, output_dim=5, power=power)(descriptors)
         assert torch.allclose(made(descriptors) @ made(descriptors).T, expected @ expected.T, atol=0.02)
     assert not list(tmp_path.iterdir())
 

@@ -101,6 +101,7 @@ def test_the_defaults_are_the_papers() -> None:
         ({"margin": 0.0}, "give a positive number"),
         ({"learning_rate": math.nan}, "give a positive number"),
         ({"momentum": 1.0}, "give such a share"),
+        ({"whitening_power": 0.6}, "give 0.5 for a full whitening"),
         ({"self_supervised": 1.5, "loss": "sare", "augment": "mild"}, "give such a share"),
         ({"positive": 30.0}, "change one of them"),
         ({"self_supervised": 0.5, "augment": "mild"}, "choose loss multi-similarity or sare"),
@@ -625,6 +626,7 @@ def test_all_that_a_run_may_be_asked_for(street: Streets, others, tmp_path: Path
         warm_up=3,
         average=0.9,
         whiten_night=True,
+        whitening_power=0.0,
     )
     stages = []
     run = train(
@@ -642,6 +644,7 @@ def test_all_that_a_run_may_be_asked_for(street: Streets, others, tmp_path: Path
     assert list((tmp_path / "maps").glob("*.npy"))
     described = load_file(run.model)
     assert tuple(described["whitening.weight"].shape) == (8, 32)
+    assert torch.allclose(described["whitening.weight"].float().norm(dim=1), torch.ones(8), atol=1e-2)  # only shortened
     assert not (run.folder / "scratch").exists()
     epochs = [line["epoch"] for line in run.epochs]
     assert epochs == [0, 1, 2]

@@ -32,6 +32,21 @@ def test_whitened_training_descriptors_are_uncorrelated_and_of_equal_weight() ->
     assert torch.allclose(torch.cov(whitened.T), torch.eye(12, dtype=torch.float64), atol=1e-3)
 
 
+def test_a_lower_power_keeps_some_weight_of_strong_directions_and_none_keeps_all() -> None:
+    data = descriptors(300, 30)
+    variances = PCA(12).fit(data.double().numpy()).explained_variance_
+    for power in (0.0, 0.25, 0.5):
+        layer = PCAWhitening.fit(data, output_dim=12, power=power)
+        left = F.linear(data, *layer.parameters()).detach().double().var(dim=0).numpy()
+        np.testing.assert_allclose(left, variances ** (1 - 2 * power), rtol=2e-3)
+
+
+@pytest.mark.parametrize("power", [-0.1, 0.6, float("nan")])
+def test_a_power_beyond_a_full_whitening_is_refused(power: float) -> None:
+    with pytest.raises(ValueError, match=r"lies in 0\.\.0\.5"):
+        PCAWhitening.fit(descriptors(100, 20), output_dim=10, power=power)
+
+
 def test_both_ways_of_decomposing_agree() -> None:
     data = descriptors(50, 49)
     tall, wide = PCAWhitening.fit(data, output_dim=8), PCAWhitening.fit(torch.cat([data, torch.zeros(50, 20)], dim=1), output_dim=8)

@@ -20,6 +20,8 @@ NUMBERS_AT_ONCE = 1 << 24
 class PCAWhitening(nn.Module):
     """y = diag(1 / sqrt(eigenvalue + 1e-9)) U' (x - mean), then unit length, as one linear layer of the model.
 
+    With a power p below 1/2 the factor is 1 / (eigenvalue + 1e-9)^p: strong directions keep more of their weight.
+
     Source: Jegou and Chum, Negative evidences and co-occurences in image retrieval, ECCV 2012; Arandjelovic et al. 2016, 5.1.
     """
 
@@ -32,13 +34,16 @@ class PCAWhitening(nn.Module):
 
     @classmethod
     @torch.no_grad()
-    def fit(cls, descriptors: Float[Tensor, "samples dim"], *, output_dim: int) -> "PCAWhitening":
+    def fit(cls, descriptors: Float[Tensor, "samples dim"], *, output_dim: int, power: float = 0.5) -> "PCAWhitening":
         """Learn the whitening from descriptors of training database images, several times more of them than dimensions.
 
+        The power is 1/2 for a whitening, 0 for a rotation that only shortens, or anything between.
         The descriptors may be in half precision and memory-mapped: they are read in parts and never copied whole. Raises
-        ValueError where there are no more samples than output dimensions: the last ones would be noise.
+        ValueError where there are no more samples than output dimensions: the last ones would be noise; and for other powers.
         """
         samples, dim = descriptors.shape
+        if not 0 <= power <= 0.5:
+            raise ValueError(f"The power of a whitening lies in 0..0.5, got {power:g}; give 0.5 for a full one.")
         if output_dim > dim:
             raise ValueError(f"A whitening to {output_dim} dimensions was wanted, but the descriptors have {dim}; ask for fewer.")
         if samples <= output_dim:
@@ -57,7 +62,7 @@ class PCAWhitening(nn.Module):
                 f"A whitening to {output_dim} dimensions was wanted, but these descriptors vary in {rank} only (are many of them "
                 f"alike?); use more varied images or fewer dimensions."
             )
-        eigenvectors /= (eigenvalues + EPSILON).sqrt()
+        eigenvectors /= (eigenvalues + EPSILON) ** power
         layer = cls(dim, output_dim).to(descriptors.device)
         layer.weight.copy_(eigenvectors.T)
         layer.bias.copy_(-torch.cat([rows.double() @ mean for rows in _parts(layer.weight)]))

@@ -174,6 +174,7 @@ def whitened(
         dim=config.whitening,
         rng=np.random.default_rng([config.seed, WHITENING]),
         images=config.whitening_images,
+        power=config.whitening_power,
         night=night if config.whiten_night else None,
         precision=config.precision,
         scratch=scratch,

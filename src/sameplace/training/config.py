@@ -105,6 +105,8 @@ class TrainConfig:
     """Dimensions of the whitened descriptor of the final model; none for a model without whitening."""
     whitening_images: int = 10_000
     """So many random database images teach the whitening, at most."""
+    whitening_power: float = 0.5
+    """Directions are divided by their variance to this power: 0.5 whitens fully, 0 only shortens."""
     whiten_night: bool = False
     """The whitening also sees a night-like variant of each image."""
     checkpoint_every: int = 100
@@ -138,6 +140,8 @@ class TrainConfig:
             for name, least in _LEAST.items()
             if getattr(self, name) is not None and not getattr(self, name) >= least
         ]
+        if not 0 <= self.whitening_power <= 0.5:
+            found.append(f"whitening_power must lie in 0..0.5, got {self.whitening_power}; give 0.5 for a full whitening.")
         found += [
             f"{name} must be above 0, got {getattr(self, name)}; give a positive number."
             for name in _ABOVE_ZERO

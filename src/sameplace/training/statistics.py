@@ -80,6 +80,7 @@ def learn_whitening(
     dim: int,
     rng: np.random.Generator,
     images: int = 10_000,
+    power: float = 0.5,
     night: Inputs | None = None,
     precision: Precision = "float32",
     scratch: str | Path | None = None,
@@ -100,6 +101,6 @@ def learn_whitening(
         path = Path(folder) / "descriptors.npy"
         write(path, samples, learner.dim, batches, progress)
         descriptors = Descriptors.open(path, np.arange(samples)).tensor()
-        whitening = PCAWhitening.fit(descriptors, output_dim=dim)
+        whitening = PCAWhitening.fit(descriptors, output_dim=dim, power=power)
         del descriptors  # Windows removes no file that is mapped
     return whitening.to(learner.device)
