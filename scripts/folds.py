@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--learn-from", default="block6")
     parser.add_argument("--fields", nargs="*", default=[], metavar="FIELD=VALUE")
     asked = parser.parse_args()
-    config = replace(RECIPE, keep="last", **{name: value(text) for name, _, text in (one.partition("=") for one in asked.fields)})
+    config = replace(RECIPE, **{name: value(text) for name, _, text in (one.partition("=") for one in asked.fields)})
     for name in asked.folds:
         file = asked.to / f"{name.replace(' ', '-')}.json"
         if not file.exists():

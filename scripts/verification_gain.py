@@ -137,7 +137,7 @@ def report(name: str, data: Path, model: str, top: int, queries: int, features: 
     if name == "gardens-point":
         parts = [datasets.load(name, root=data / "gardens_point")]
     else:
-        parts = [street_photos.held_out(data, "outdoors", metres) for metres in METRES]
+        parts = [street_photos.outdoors(data, metres) for metres in METRES]
     dataset = parts[0]
     chosen = sample(len(dataset.queries), queries)
     rankings = retrieved(dataset, model, top, chosen)
