@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -165,6 +166,7 @@ def test_a_cut_that_is_interrupted_leaves_whole_tiles_with_rows_and_goes_on(sphe
 
     with pytest.raises(KeyboardInterrupt):
         cut(ImageSet.open(sphere), tmp_path / "tiles", FEW, workers=1, progress=interrupt)
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("cut")]  # none writes on
     tiles = records(tmp_path / "tiles")
     assert tiles["aZ_0_pitch1_yaw1.jpg"].position == LatLon(40.44, -80.0)
     assert cut(ImageSet.open(sphere), tmp_path / "tiles", FEW).cut in (0, 1, 2)

@@ -77,8 +77,10 @@ def cut(
         wholes, problems = _understood(panoramas, to)
         table = TileTable(to)
         usable = new = 0
+        pool = ThreadPoolExecutor(workers or usable_cores(), thread_name_prefix="cut")
         try:
-            for number, (whole, outcome) in enumerate(_each(wholes, to, layout, workers or usable_cores()), start=1):
+            outcomes = pool.map(partial(_cut_one, to=to, layout=layout), wholes)
+            for number, (whole, outcome) in enumerate(zip(wholes, outcomes, strict=True), start=1):
                 if isinstance(outcome, Problem):
                     problems.append(outcome)
                 else:
@@ -88,6 +90,7 @@ def cut(
                 if progress is not None:
                     progress(number, len(wholes))
         finally:
+            pool.shutdown(cancel_futures=True)  # nobody writes here any more when the folder is let go
             table.save()
     return Cut(panoramas=usable, cut=new, tiles=usable * len(layout.tiles), skipped=tuple(problems))
 
@@ -145,15 +148,6 @@ def _first(extra: dict[str, str], names: Sequence[str]) -> str:
 def _path_as_name(path: Path, root: Path) -> str:
     below = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
     return "-".join(below.with_suffix("").parts)
-
-
-def _each(wholes: Sequence[Whole], to: Path, layout: Layout, workers: int) -> Iterator[tuple[Whole, bool | Problem]]:
-    """Whether each panorama had to be cut, or why it cannot be; in order, several at a time."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield from zip(wholes, pool.map(partial(_cut_one, to=to, layout=layout), wholes), strict=True)
-    finally:  # without waiting: Python's collector of garbage may get here in one of these very threads
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _cut_one(whole: Whole, *, to: Path, layout: Layout) -> bool | Problem:
