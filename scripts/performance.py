@@ -54,8 +54,8 @@ def search(rows: int, *more: str) -> Run:
 
 
 def description(model: str, count: int, cores: int = 1) -> Run:
-    """A model, from real photos on disk to descriptors."""
-    arguments = (model, PHOTOS, "--count", str(count), "--cores", str(cores))
+    """A model, from real photos on disk to descriptors, in rounds of 64 photos at most."""
+    arguments = (model, PHOTOS, "--count", str(count), "--rounds", str(max(5, count // 64)), "--cores", str(cores))
     of_cores = "" if cores == 1 else f".{cores}-cores"
     return Run(name=f"description_speed.{model}{of_cores}", script="description_speed", arguments=arguments)
 
@@ -70,7 +70,7 @@ def training(network: str, threads: int) -> Run:
 RUNS = (
     Run(name="layer_speed", script="layer_speed"),
     *(description("efficientnet-lite0-vlad", 320 * cores, cores) for cores in (1, 2)),
-    *(description("vgg16-vlad", 160 * cores, cores) for cores in (1, 2)),
+    *(description("vgg16-vlad", 320 * cores, cores) for cores in (1, 2)),
     Run(name="description_loss.efficientnet-lite0-vlad", script="description_loss", arguments=("efficientnet-lite0-vlad", PLACED)),
     Run(name="description_loss.vgg16-vlad", script="description_loss", arguments=("vgg16-vlad", PLACED)),
     Run(name="trunk_peak.vgg16-vlad", script="trunk_peak", arguments=("vgg16-vlad",)),
