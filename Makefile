@@ -55,7 +55,7 @@ $(VENV)/.recognises: pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP) install $(CONSTRAINED) --editable .
 	@touch $@
 
-$(VENV)/.complete: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.complete: pyproject.toml constraints.txt $(wildcard distributions/*/pyproject.toml) | $(BIN)/python
 	@echo "Installing sameplace with everything for development into $(VENV), which takes some minutes ..."
-	@$(PIP) install $(CONSTRAINED) --editable '.[train,export,fast,large,milvus,serve,transformers,heic,benchmarks,verify,dev]' --editable distributions/sameplace-vgg16-vlad --editable distributions/sameplace-xfeat
+	@$(PIP) install $(CONSTRAINED) --editable '.[train,export,fast,large,milvus,serve,transformers,heic,benchmarks,verify,dev]' --editable distributions/sameplace-vgg16-vlad --editable distributions/sameplace-efficientnet-lite0-netvlad --editable distributions/sameplace-xfeat
 	@touch $@ $(VENV)/.recognises

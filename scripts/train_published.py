@@ -1,9 +1,10 @@
 """Train a model on the research photographs, and keep the run.
 
-    python scripts/train_published.py MODEL --data PHOTOS --to RUN [--learn-from LAYER] [--maps FOLDER] [FIELD=VALUE ...]
+    python scripts/train_published.py MODEL --data PHOTOS --to RUN [--learn-from LAYER] [--hold-out] [--maps FOLDER] [FIELD=VALUE]
 
 MODEL is the untrained model to start from. It learns from all of getty and from the campuses, and the last epoch is kept; what the
-same way gains on places never seen is measured by scripts/folds.py. FIELD=VALUE changes the configuration.
+same way gains on places never seen is measured by scripts/folds.py. With --hold-out the part of getty that choices are made on, and
+25 m around it, are not learnt from, so that the very model can be asked there. FIELD=VALUE changes the configuration.
 """
 
 import argparse
@@ -52,12 +53,14 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--maps", type=Path)
     parser.add_argument("--learn-from", default="block6")
+    parser.add_argument("--hold-out", action="store_true")
     parser.add_argument("fields", nargs="*")
     arguments = parser.parse_intermixed_args()
     changed = {name: value(text) for name, _, text in (field.partition("=") for field in arguments.fields)}
     config = replace(RECIPE, **changed)
-    streets = street_photos.learnt_from(arguments.data, [street_photos.EVERYWHERE], config.reach, campuses=True)
-    # It is learnt from, too: the last epoch counts, and this only shows that nothing collapses.
+    parts = street_photos.away_from(street_photos.CHOSEN_ON) if arguments.hold_out else [street_photos.EVERYWHERE]
+    streets = street_photos.learnt_from(arguments.data, parts, config.reach, campuses=True)
+    # Without --hold-out it is learnt from, too: the last epoch counts, and this only shows that nothing collapses.
     validation = street_photos.getty_part(arguments.data, *street_photos.CHOSEN_ON, name="getty, the part chosen on")
     encoder = starting_encoder(arguments.model, Start(learn_from=arguments.learn_from, keep_vocabulary=False))
     print(streets.facts(), config, file=sys.stderr)

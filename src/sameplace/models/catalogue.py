@@ -35,6 +35,12 @@ PUBLISHED = (
         megabytes=8.9,
     ),
     PublishedModel(
+        name="efficientnet-lite0-netvlad",
+        summary="as small and quick, trained for places: EfficientNet-Lite0, NetVLAD, whitened",
+        distribution="sameplace-efficientnet-lite0-netvlad",
+        megabytes=8.9,
+    ),
+    PublishedModel(
         name="vgg16-vlad",
         summary="the trunk of the paper, far slower: VGG-16 conv5_3, VLAD, whitened; not trained for places yet",
         distribution="sameplace-vgg16-vlad",

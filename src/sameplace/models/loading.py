@@ -40,12 +40,12 @@ class Choice:
 
 
 def baselines() -> dict[str, str]:
-    """The baselines on the trunks of the published models, each with the model that it takes its trunk from.
+    """The baselines on the trunks of the untrained published models, each with the model that it takes its trunk from.
 
     >>> baselines()["vgg16-max"]
     'vgg16-vlad'
     """
-    trunks = {model.name.removesuffix("-vlad"): model.name for model in published()}
+    trunks = {model.name.removesuffix("-vlad"): model.name for model in published() if model.name.endswith("-vlad")}
     return {f"{trunk}-{aggregation}": model for trunk, model in trunks.items() for aggregation in AGGREGATIONS}
 
 
