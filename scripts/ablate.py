@@ -2,9 +2,10 @@
 
     python scripts/ablate.py --data PHOTOS --to FOLDER [--seeds 0,1,2] [--only NAME ...]
 
-Every run is short (three epochs, 2,500 images for the whitening): the differences are what counts. Judged by day, and with queries
-made dark, noisy and often grey. A run that is there is not repeated; the table is printed from what is there. Intervals are over
-panoramas, whose five tiles stand or fall together, of the mean over seeds.
+Every run is short (three epochs, 2,500 images for the whitening): the differences are what counts. Switches called "recipe, ..."
+are the published models' way with one thing undone; the others are the paper's way with one thing changed. Judged by day, and with
+queries made dark, noisy and often grey; "before" is always fully whitened. A run that is there is not repeated; the tables are
+printed from what is there. Intervals are over panoramas, whose five tiles stand or fall together, of the mean over seeds.
 """
 
 import argparse
@@ -18,10 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import street_photos
+from folds import fully_whitened
+from numpy.typing import NDArray
 from PIL import Image
+from train_published import RECIPE
 
 from sameplace.description import DescriptorCache
 from sameplace.evaluation import evaluate
+from sameplace.evaluation.provenance import provenance
 from sameplace.images import ImageRecord, read_image
 from sameplace.network.encoder import Encoder
 from sameplace.training.augmentation import NIGHT as NIGHT_LIKE
@@ -32,6 +37,7 @@ from sameplace.training.start import Start, starting_encoder
 
 PAPER = TrainConfig(epochs=3, whitening=512, whitening_images=2500, precision="bfloat16", keep="last")
 NIGHT = {"augment": "strong", "views": 2, "altered_queries": True, "plain": 0.5, "whiten_night": True}
+SHORT = replace(RECIPE, epochs=3, halve_every=2, whitening_images=2500)
 PLACES = replace(
     PAPER,
     trivial=0.0,
@@ -54,7 +60,17 @@ PLACES = replace(
     warm_up=20,
     average=0.98,
 )
+RECIPE_ITSELF = "recipe, from block6"
 SWITCHES: dict[str, tuple[TrainConfig, str, bool]] = {
+    RECIPE_ITSELF: (SHORT, "block6", False),
+    "recipe, only NetVLAD learns": (SHORT, "netvlad", False),
+    "recipe, from block9": (SHORT, "block9", False),
+    "recipe, from block3": (SHORT, "block3", False),
+    "recipe, the paper's reach": (replace(SHORT, trivial=1.0, positive=10.0, negative=25.0), "block6", False),
+    "recipe, the paper's rate and margin": (replace(SHORT, learning_rate=1e-3, margin=0.1), "block6", False),
+    "recipe, no query altered": (replace(SHORT, altered_queries=False, augment="none", views=0), "block6", False),
+    "recipe, no moving average": (replace(SHORT, average=0.0), "block6", False),
+    "recipe, a full whitening": (replace(SHORT, whitening_power=0.5), "block6", False),
     "paper: tuples, SGD 1e-3, from block6": (PAPER, "block6", False),
     "only NetVLAD learns": (PAPER, "netvlad", False),
     "from block9": (PAPER, "block9", False),
@@ -98,7 +114,7 @@ def main() -> None:
             found = arguments.to / f"{name.replace(' ', '-').replace(':', '').replace(',', '')}-{seed}.json"
             if not found.exists():
                 print(name, seed, file=sys.stderr, flush=True)
-                found.write_text(json.dumps({"name": name, "seed": seed, **_run(name, seed, arguments)}))
+                found.write_text(json.dumps({"name": name, "seed": seed, **_run(name, seed, arguments), **provenance()}))
     part = street_photos.getty_part(arguments.data, *street_photos.CHOSEN_ON, name="judged")
     print(table(arguments.to, [query.panorama for query in part.queries]))
 
@@ -112,12 +128,13 @@ def _run(name: str, seed: int, arguments: argparse.Namespace) -> dict[str, list[
     to = arguments.to / f"run-{os.getpid()}"
     run = train(encoder, streets, validate_on=part, to=to, config=config, maps=arguments.to / "maps")
     answers = {}
-    for what, path in (("before", run.start), ("after", run.model)):
+    before = fully_whitened(Encoder.load(run.start), config.whitening_power)
+    for what, asked in (("before", before), ("after", Encoder.load(run.model))):
         for how, metres, queries in JUDGED:
             judged = street_photos.getty_part(arguments.data, *street_photos.CHOSEN_ON, name="judged", metres=metres)
             if queries == "dark":
                 judged = replace(judged, queries=darkened(judged.queries, arguments.to / "dark", encoder.size))
-            report = evaluate(Encoder.load(path), judged, cache=DescriptorCache(arguments.to / "descriptors"))
+            report = evaluate(asked, judged, cache=DescriptorCache(arguments.to / "descriptors"))
             answers[f"{what}, {how}"] = (report.answers.first == 0).astype(int).tolist()
     shutil.rmtree(to)
     return answers
@@ -138,29 +155,41 @@ def darkened(images: Sequence[ImageRecord], folder: Path, size: tuple[int, int])
 
 
 def table(folder: Path, panoramas: Sequence[str | None]) -> str:
-    """Recall@1 before and after, and the paired difference with its 95 % interval over panoramas."""
+    """Recall@1 before and after, and the paired differences with their 95 % intervals over panoramas: to before, to the recipe."""
     found: dict[str, list[dict[str, list[int]]]] = {}
     for path in sorted(folder.glob("*.json")):
         facts = json.loads(path.read_text())
         found.setdefault(facts["name"], []).append(facts)
-    heads = [f"{how} before | after | difference (95 %)" for how, _, _ in JUDGED]
-    lines = [f"| switch | seeds | {' | '.join(heads)} |", "|---" * (2 + 3 * len(JUDGED)) + "|"]
-    for name in SWITCHES:
-        if name in found:
-            cells = [_cells(found[name], how, panoramas) for how, _, _ in JUDGED]
-            lines.append(f"| {name} | {len(found[name])} | {' | '.join(cells)} |")
+    recipe = found.get(RECIPE_ITSELF)
+    lines = []
+    for how, _, _ in JUDGED:
+        lines += [
+            "",
+            f"| switch, {how} | seeds | before | after | gained (95 %) | beside the recipe (95 %) |",
+            "|---|---|---|---|---|---|",
+        ]
+        for name in SWITCHES:
+            if name in found:
+                before, after = (_mean(found[name], f"{when}, {how}") for when in ("before", "after"))
+                beside = ""
+                if recipe and name.startswith("recipe") and name != RECIPE_ITSELF:
+                    beside = _difference(_mean(recipe, f"after, {how}"), after, panoramas)
+                gained = _difference(before, after, panoramas)
+                percents = f"{100 * before.mean():.1f} | {100 * after.mean():.1f}"
+                lines.append(f"| {name} | {len(found[name])} | {percents} | {gained} | {beside} |")
     return "\n".join(lines)
 
 
-def _cells(runs: Sequence[Mapping[str, list[int]]], how: str, panoramas: Sequence[str | None]) -> str:
-    before, after = (np.mean([run[f"{when}, {how}"] for run in runs], axis=0) for when in ("before", "after"))
+def _mean(runs: Sequence[Mapping[str, list[int]]], what: str) -> NDArray[np.float64]:
+    return np.mean([run[what] for run in runs], axis=0)
+
+
+def _difference(one: NDArray[np.float64], other: NDArray[np.float64], panoramas: Sequence[str | None]) -> str:
     names, panorama = np.unique(np.array(panoramas, str), return_inverse=True)
-    gained, tiles = np.bincount(panorama, after - before), np.bincount(panorama)
+    gained, tiles = np.bincount(panorama, other - one), np.bincount(panorama)
     drawn = np.random.default_rng(0).integers(0, len(names), (2000, len(names)))
     low, high = 100 * np.percentile(gained[drawn].sum(axis=1) / tiles[drawn].sum(axis=1), [2.5, 97.5])
-    return (
-        f"{100 * before.mean():.1f} | {100 * after.mean():.1f} | {100 * (after - before).mean():+.1f} ({low:+.1f} to {high:+.1f})"
-    )
+    return f"{100 * (other - one).mean():+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 if __name__ == "__main__":
