@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(SWITCHES))
     arguments = parser.parse_args()
     arguments.to.mkdir(parents=True, exist_ok=True)
+    arguments.data = arguments.data.resolve()
     for seed in map(int, arguments.seeds.split(",")):
         for name in arguments.only:
             found = arguments.to / f"{name.replace(' ', '-').replace(':', '').replace(',', '')}-{seed}.json"

@@ -322,6 +322,16 @@ def test_a_fingerprint_is_of_names_sizes_and_truth_but_not_of_the_place(town: Pa
     assert fingerprint(town) not in (before, grown)
 
 
+def test_a_fingerprint_takes_relative_and_absolute_paths_for_the_same(town: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(town.parent)
+    absolute = datasets.load(town)
+    nearby = [replace(query, path=query.path.relative_to(town.parent)) for query in absolute.queries]
+    mixed = replace(absolute, queries=tuple(nearby))
+    assert not mixed.queries[0].path.is_absolute()
+    rules = retrieval.Rules.of(absolute)
+    assert fingerprint_of(mixed, rules) == fingerprint_of(absolute, rules)
+
+
 def test_a_saved_report_is_read_back_and_valid(town: Path, tiny_describer, tmp_path: Path) -> None:
     report = replace(evaluate(tiny_describer, datasets.load(town)), command="sameplace evaluate tiny town")
     report.save(tmp_path / "report.json")

@@ -37,7 +37,7 @@ def fingerprint(dataset: Dataset, rules: Rules) -> str:
     Names count from the folder that holds all images; where that lies does not matter.
     """
     sources = [*dataset.database_sources, *dataset.query_sources]
-    paths = [os.fspath(source.path if isinstance(source, View) else source) for source in sources]
+    paths = [os.path.abspath(source.path if isinstance(source, View) else source) for source in sources]  # noqa: PTH100
     above = os.path.commonpath({os.path.dirname(path) for path in paths})  # noqa: PTH120
     digest = hashlib.blake2b(digest_size=12)
     digest.update(f"{len(dataset.database)} {len(dataset.queries)} {dataset.one_per_panorama}\n".encode())
